@@ -1,0 +1,78 @@
+package bundle
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// decodeStrict reads one JSON value into v and refuses what encoding/json lets pass: unknown fields, repeated keys at any
+// level, and anything after the value.
+func decodeStrict(data []byte, v any) error {
+	if err := checkKeys(data); err != nil {
+		return err
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return noEOF(err)
+	}
+	return nil
+}
+
+// checkKeys reports a key that an object repeats, or text after the first value. It keeps a stack of the open objects'
+// keys (nil for an array), because a Decoder tells tokens but not which strings are keys.
+func checkKeys(data []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var open []*object
+	for {
+		token, err := dec.Token()
+		if errors.Is(err, io.EOF) && len(open) == 0 {
+			return nil
+		}
+		if err != nil {
+			return noEOF(err)
+		}
+		if len(open) > 0 {
+			if err := open[len(open)-1].see(token); err != nil {
+				return err
+			}
+		}
+		switch token {
+		case json.Delim('{'):
+			open = append(open, &object{keys: map[string]bool{}, atKey: true})
+		case json.Delim('['):
+			open = append(open, &object{})
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		}
+		if len(open) == 0 && dec.More() {
+			return fmt.Errorf("text after the end of the JSON value, at byte %d", dec.InputOffset())
+		}
+	}
+}
+
+// object is an open object, or an open array where keys is nil.
+type object struct {
+	keys  map[string]bool
+	atKey bool
+}
+
+// see takes the next token directly inside the object: keys and values alternate.
+func (o *object) see(token json.Token) error {
+	if o.keys == nil || token == json.Delim('}') {
+		return nil
+	}
+	if o.atKey {
+		key := token.(string) // the Decoder refuses any other key
+		if o.keys[key] {
+			return fmt.Errorf("key %q is repeated", key)
+		}
+		o.keys[key] = true
+	}
+	o.atKey = !o.atKey
+	return nil
+}
