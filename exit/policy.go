@@ -1,10 +1,15 @@
 package exit
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
+	"io"
+	"os"
 	"slices"
+
+	"github.com/google/renameio/v2"
 )
 
 // Gates: the confidence scores in [0, 1], larger is surer, that a policy can compare with its thresholds.
@@ -16,16 +21,6 @@ const (
 
 // Gates lists the gates in the order in which [Scores] holds them.
 var Gates = []string{MaxProb, Margin, Entropy}
-
-// Scores are one sample's gate scores at one exit, in the order of [Gates]. All are -1 when the logits are not finite:
-// such a sample is never confident.
-type Scores [3]float32
-
-// Threshold is a number in [0, 1] or +Inf, which means "never". JSON, which has no infinity, writes "never".
-type Threshold float64
-
-// Never is the threshold no score reaches; softmax does reach 1.
-var Never = Threshold(math.Inf(1))
 
 // Policy says when a sample may leave: at the first exit whose score reaches the threshold. The last exit takes all.
 type Policy struct {
@@ -40,14 +35,35 @@ type Policy struct {
 // Full is the policy that never leaves early.
 func Full() Policy { return Policy{Name: "full", Gate: MaxProb} }
 
-// Leaves reports whether a sample with these scores leaves at the given depth. Depths without a threshold never exit.
-func (p Policy) Leaves(depth int, s Scores) bool {
-	i := slices.Index(p.Exits, depth)
-	if i < 0 {
-		return false
+// Leaves reports whether a sample with these scores leaves at the given depth. Depths without a threshold and gates that
+// do not exist never let a sample leave. Callers that ask once per sample use [Policy.Rule].
+func (p Policy) Leaves(depth int, s Scores) bool { return p.Rule().Leaves(depth, s) }
+
+// Rule is a policy prepared for many questions: the gate's name is resolved once.
+type Rule struct {
+	gate       int
+	exits      []int
+	thresholds []Threshold
+}
+
+// Rule prepares the policy. It shares the slices of p and allocates nothing.
+func (p Policy) Rule() Rule {
+	gate := slices.Index(Gates, p.Gate)
+	if gate < 0 {
+		return Rule{}
 	}
-	score := s[slices.Index(Gates, p.Gate)]
-	return score >= 0 && float64(score) >= float64(p.Thresholds[i])
+	n := min(len(p.Exits), len(p.Thresholds))
+	return Rule{gate: gate, exits: p.Exits[:n], thresholds: p.Thresholds[:n]}
+}
+
+// Leaves reports whether a sample with these scores leaves at the given depth, as [Policy.Leaves] does.
+func (r Rule) Leaves(depth int, s Scores) bool {
+	for i, d := range r.exits { // a dozen at most: cheaper than any index
+		if d == depth {
+			return r.thresholds[i].Reached(s[r.gate])
+		}
+	}
+	return false
 }
 
 // Validate reports every fault with field, value and what was expected. exits are the depths at which the network can
@@ -60,16 +76,57 @@ func (p Policy) Validate(exits []int) error {
 	if len(p.Exits) != len(p.Thresholds) {
 		faults = append(faults, fmt.Errorf("exit: %d exits and %d thresholds, want as many of one as of the other", len(p.Exits), len(p.Thresholds)))
 	}
+	early := exits[:max(0, len(exits)-1)]
 	for i, d := range p.Exits {
-		if !slices.Contains(exits[:len(exits)-1], d) || i > 0 && d <= p.Exits[i-1] {
-			faults = append(faults, fmt.Errorf("exit: exits is %v, want ascending depths out of %v", p.Exits, exits[:len(exits)-1]))
+		if !slices.Contains(early, d) || i > 0 && d <= p.Exits[i-1] {
+			faults = append(faults, fmt.Errorf("exit: exits is %v, want ascending depths out of %v", p.Exits, early))
 			break
 		}
 	}
 	for i, t := range p.Thresholds {
-		if math.IsNaN(float64(t)) || t < 0 || t > 1 && !math.IsInf(float64(t), 1) {
-			faults = append(faults, fmt.Errorf("exit: threshold %d is %v, want 0 to 1 or \"never\"", i, float64(t)))
+		if err := t.validate(); err != nil {
+			faults = append(faults, fmt.Errorf("exit: threshold %d: %w", i, err))
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// ParsePolicy reads a policy from JSON. Unknown fields and anything after the value are errors. What the policy asks for
+// is not compared with a network: that is [Policy.Validate].
+func ParsePolicy(data []byte) (Policy, error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	var p Policy
+	if err := dec.Decode(&p); err != nil {
+		return Policy{}, fmt.Errorf("exit: policy: %w", err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return Policy{}, fmt.Errorf("exit: policy: %d bytes follow the JSON value, want none", len(data)-int(dec.InputOffset()))
+	}
+	return p, nil
+}
+
+// LoadPolicy reads a policy from a JSON file.
+func LoadPolicy(path string) (Policy, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Policy{}, fmt.Errorf("exit: policy: %w", err)
+	}
+	p, err := ParsePolicy(data)
+	if err != nil {
+		return Policy{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+// Save writes the policy as indented JSON: to a temporary file first, which then takes the place of path.
+func (p Policy) Save(path string) error {
+	data, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return fmt.Errorf("exit: policy %q: %w", p.Name, err)
+	}
+	if err := renameio.WriteFile(path, append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("exit: policy %q: %w", p.Name, err)
+	}
+	return nil
 }
