@@ -23,6 +23,13 @@ type answer struct {
 	values [][][]float32 // [read so far][row][d*]
 }
 
+// tb is what testing.T and rapid.T have in common.
+type tb interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 func goBackend(t testing.TB) compute.Backend {
 	t.Helper()
 	backend, err := compute.NewWithConfig("go")
@@ -34,7 +41,7 @@ func goBackend(t testing.TB) compute.Backend {
 }
 
 // call builds fn for the shapes of in and runs it once.
-func call(t testing.TB, backend compute.Backend, in []*tensors.Tensor, fn func(in []*graph.Node) []*graph.Node) []*tensors.Tensor {
+func call(t tb, backend compute.Backend, in []*tensors.Tensor, fn func(in []*graph.Node) []*graph.Node) []*tensors.Tensor {
 	t.Helper()
 	exec, err := graph.NewExec(backend, fn)
 	if err != nil {
@@ -62,7 +69,7 @@ func pass(op layer.Op, names []string, weights []*graph.Node, train *layer.Train
 }
 
 // apply runs one op by itself, as a stage of its own.
-func apply(t testing.TB, backend compute.Backend, op layer.Op, weights layer.Weights, in ...*tensors.Tensor) []*tensors.Tensor {
+func apply(t tb, backend compute.Backend, op layer.Op, weights layer.Weights, in ...*tensors.Tensor) []*tensors.Tensor {
 	t.Helper()
 	var names []string
 	args := slices.Clone(in)
@@ -76,7 +83,7 @@ func apply(t testing.TB, backend compute.Backend, op layer.Op, weights layer.Wei
 }
 
 // runStages evaluates every exit of h, each step and answer as an executable of its own and the carry on the host between.
-func runStages(t testing.TB, backend compute.Backend, h laya.Head, weights layer.Weights, taps [][][]float32) []answer {
+func runStages(t tb, backend compute.Backend, h laya.Head, weights layer.Weights, taps [][][]float32) []answer {
 	t.Helper()
 	c := h.Config()
 	batch := len(taps[0])
@@ -109,7 +116,7 @@ func runStages(t testing.TB, backend compute.Backend, h laya.Head, weights layer
 }
 
 // runGraph evaluates every exit of h in one graph.
-func runGraph(t testing.TB, backend compute.Backend, h laya.Head, weights layer.Weights, taps [][][]float32) []answer {
+func runGraph(t tb, backend compute.Backend, h laya.Head, weights layer.Weights, taps [][][]float32) []answer {
 	t.Helper()
 	c := h.Config()
 	names, args := flatten(h, weights)
@@ -188,7 +195,7 @@ func flatten(h laya.Head, weights layer.Weights) (names []string, values []*tens
 	return names, values
 }
 
-func checkCarry(t testing.TB, h laya.Head, depth int, carry []*tensors.Tensor, batch int) {
+func checkCarry(t tb, h laya.Head, depth int, carry []*tensors.Tensor, batch int) {
 	t.Helper()
 	for i, spec := range h.Carry(depth) {
 		if want := spec.Shape(batch, 0); !carry[i].Shape().Equal(want) {

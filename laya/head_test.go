@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"testing"
 
-
 	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
 )
@@ -40,7 +39,7 @@ func tapDims(c laya.Config) []int {
 }
 
 // sample draws a head's weights and taps. All weights are random, also those that start at 0 or 1, so that none drops out.
-func sample(t testing.TB, c laya.Config, dims []int, batch int, seed uint64) (laya.Head, layer.Weights, [][][]float32) {
+func sample(t tb, c laya.Config, dims []int, batch int, seed uint64) (laya.Head, layer.Weights, [][][]float32) {
 	t.Helper()
 	h, err := laya.New(c, dims)
 	if err != nil {
@@ -71,4 +70,3 @@ func TestStagesEqualOneGraph(t *testing.T) {
 		})
 	}
 }
-
