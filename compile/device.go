@@ -1,0 +1,143 @@
+package compile
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gomlx/compute"
+	_ "github.com/gomlx/compute/gobackend" // registers "go"
+	"github.com/gomlx/go-xla/installer"
+)
+
+// Device is one open backend. Each call of [OpenDevice] opens another one: for XLA a PJRT client of its own, with its
+// own threads and its own copy of whatever is uploaded.
+type Device struct {
+	Backend compute.Backend
+	Name    string // "go", "xla:cpu"
+	Plugin  string // the XLA plugin's path and PJRT version; "" for go
+	Note    string // one line on what auto passed over and why; "" where there is nothing to say
+}
+
+// OpenDevice opens a backend by name:
+//
+//	auto              XLA on CUDA where an NVIDIA device and a plugin are found, else XLA on the CPU where a plugin is
+//	                  found, else go; what does not load is passed over, and Note says so. "" means auto
+//	go                GoMLX's pure-Go backend, always there
+//	xla:cpu|cuda|tpu  XLA with the plugin that [FindPlugin] finds
+//	xla:/abs/path.so  XLA with this plugin
+//
+// It never downloads anything; [InstallPlugin] does. XLA needs a build with cgo. The caller closes the device.
+func OpenDevice(name string) (*Device, error) {
+	if name == "" || name == "auto" {
+		return openAuto()
+	}
+	if name == "go" {
+		return openGo("")
+	}
+	target, isXLA := strings.CutPrefix(name, "xla:")
+	switch {
+	case isXLA && !xlaBuilt:
+		return nil, fmt.Errorf("compile: backend %q: %s", name, noXLA)
+	case isXLA && filepath.IsAbs(target):
+		return openXLA(target)
+	case isXLA && slices.Contains(pluginKinds, target):
+		path, found := FindPlugin(target)
+		if !found {
+			return nil, fmt.Errorf("compile: backend %q: %w", name, pluginNotFound(target))
+		}
+		return openXLA(path)
+	}
+	return nil, fmt.Errorf("compile: unknown backend %q: want auto, go, xla:cpu, xla:cuda, xla:tpu or xla:/absolute/plugin.so", name)
+}
+
+// HasXLA tells whether this build can load XLA plugins: it was built with cgo for Linux or macOS.
+func HasXLA() bool { return xlaBuilt }
+
+// Close releases the device. Tensors and executables made on it must not be used afterwards.
+func (d *Device) Close() { d.Backend.Finalize() }
+
+func openGo(note string) (*Device, error) {
+	backend, err := guarded(func() (compute.Backend, error) { return compute.NewWithConfig("go") })
+	if err != nil {
+		return nil, fmt.Errorf("compile: backend \"go\": %w", err)
+	}
+	return &Device{Backend: backend, Name: "go", Note: note}, nil
+}
+
+// openAuto tries the plugins from the fastest to the slowest device.
+func openAuto() (*Device, error) {
+	if !xlaBuilt {
+		return openGo(noXLA + "; using the pure-Go backend")
+	}
+	var notes []string
+	for _, kind := range []string{"cuda", "cpu"} {
+		if kind == "cuda" && !installer.HasNvidiaGPU() {
+			continue
+		}
+		path, found := FindPlugin(kind)
+		if !found {
+			continue
+		}
+		device, err := openXLA(path)
+		if err == nil {
+			device.Note = strings.Join(notes, "; ")
+			return device, nil
+		}
+		line, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "compile: "), "\n")
+		notes = append(notes, line)
+	}
+	hint := "; using the pure-Go backend; `layarun backend install cpu` installs "
+	if len(notes) == 0 {
+		return openGo("no XLA plugin found in " + dirList() + hint + "one")
+	}
+	return openGo(strings.Join(notes, "; ") + hint + "the CPU plugin")
+}
+
+// openXLA loads the plugin at an absolute path and opens a client on it.
+func openXLA(path string) (*Device, error) {
+	name := xlaName(path)
+	if strings.Contains(path, ",") {
+		return nil, fmt.Errorf("compile: backend %q: %s has a comma in its path, where go-xla expects options", name, path)
+	}
+	if err := checkPlugin(path); err != nil {
+		return nil, fmt.Errorf("compile: backend %q: the plugin cannot be loaded: %w", name, err)
+	}
+	backend, err := guarded(func() (compute.Backend, error) { return newXLA(path + xlaOptions(path)) })
+	if err != nil {
+		return nil, fmt.Errorf("compile: backend %q: plugin %s: %w", name, path, err)
+	}
+	return &Device{Backend: backend, Name: name, Plugin: path + pluginVersion(path)}, nil
+}
+
+// xlaName is the backend's name in tables: the kind where the file's name tells it, whatever its folder.
+func xlaName(path string) string {
+	if kind := pluginKind(path); kind != "" {
+		return "xla:" + kind
+	}
+	return "xla:" + filepath.Base(path)
+}
+
+// xlaOptions are go-xla's options for a plugin. go-xla guesses from the whole path and documents two defaults for
+// preallocate, so they are set here: GPU memory is taken as needed, and float32 products stay float32 (TF32 keeps 10
+// bits of the mantissa, and a certificate is void on a backend of lower precision).
+func xlaOptions(path string) string {
+	switch pluginKind(path) {
+	case "cpu":
+		return ",shared_buffers=true"
+	case "cuda":
+		return ",shared_buffers=false,preallocate=false,tf32=false"
+	}
+	return ",shared_buffers=false"
+}
+
+// guarded turns a panic of a backend's constructor into an error.
+func guarded(open func() (compute.Backend, error)) (b compute.Backend, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			b, err = nil, fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return open()
+}
