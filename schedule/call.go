@@ -1,0 +1,42 @@
+package schedule
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// call is what the jobs of one submission share.
+type call[S any] struct {
+	ctx     context.Context
+	deliver func(i int, r Result[S])
+	// left counts the jobs without a delivery, and one more until the submission has ended.
+	left  atomic.Int64
+	ended chan struct{} // closed when left reaches 0; nil if nobody waits for that
+	stop  func() bool   // ends the watch on ctx
+	// dropped is why jobs were dropped, nil if none was. The worker writes it before left reaches 0.
+	dropped error
+}
+
+// newCall watches ctx, so that samples dropped by a cancelled context need not wait for their turn.
+func (s *Scheduler[S]) newCall(ctx context.Context, jobs int, deliver func(i int, r Result[S])) *call[S] {
+	c := &call[S]{ctx: ctx, deliver: deliver}
+	c.left.Store(int64(jobs) + 1)
+	if ctx.Done() != nil {
+		// The worker never sleeps while samples wait, so it needs no wake-up to see this.
+		c.stop = context.AfterFunc(ctx, func() { s.sweepDue.Store(true) })
+	}
+	return c
+}
+
+// done counts n jobs as dealt with.
+func (c *call[S]) done(n int) {
+	if c.left.Add(int64(-n)) > 0 {
+		return
+	}
+	if c.stop != nil {
+		c.stop()
+	}
+	if c.ended != nil {
+		close(c.ended)
+	}
+}

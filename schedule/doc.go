@@ -1,0 +1,40 @@
+// Package schedule moves samples through the segments of a network. It is the only place where samples are moved and
+// the only loop over exits: predict, eval, bench and serve all hand their samples to a [Scheduler].
+//
+// The package is plain Go and holds no tensors. It declares what it needs of a network, [Segments]; package compile
+// satisfies it; the root package joins the two. A state S is opaque here: it goes into Run and comes out of it. So the
+// device computes scores, the host decides, and the whole of this package is tested with a fake of a few lines.
+//
+//	Submit ──▶ queue 0 ─▶ Run(0) ─▶ rule ─┬─ leaves ──▶ deliver
+//	                                      └─ stays ─┐
+//	           queue 1 ◀──────────────────────────────┘
+//	                   ─▶ Run(1) ─▶ rule ─┬─ leaves ──▶ deliver
+//	                                      └─ stays ──▶ queue 2 …        (a queue per segment and lane)
+//
+// A lane is a length bucket: samples of one lane can share a batch. A queue holds the survivors of several arrivals, in
+// the order in which they were admitted, so batches are refilled where samples left. One worker goroutine runs one batch
+// after another. It never waits for a batch to fill: with anything queued, the device is busy.
+//
+// # Which batch is next
+//
+//  1. A queue that was passed over too often, if there is one; see below.
+//  2. Else the deepest queue that fills the largest bucket. Deep samples are the oldest ones and hold memory.
+//  3. Else the queue of the sample that was admitted first.
+//
+// A batch takes the first samples of its queue, all of them or the largest bucket; package compile pads it to the smallest
+// bucket that fits.
+//
+// Steps 2 and 3 alone would let a stream of easy samples, which always fills queue 0, hold up a hard sample for ever.
+// So step 1: with q queues waiting, a queue whose head has seen 4q batches go by without it comes first, the one that
+// has seen most of them before others, the deepest on ties. A queue thus gets at least about a quarter of an equal share
+// of the batches. A smaller factor would cut batches short that a few more arrivals would have filled.
+//
+// # Which samples leave
+//
+// A [Rule] decides from one sample's scores and nothing else, so a decision never depends on batch mates or on padding.
+// A sample leaves early only because its policy is sure or because its request set a greatest depth; the second is
+// marked in the [Result]. A passed deadline is an error, not an answer from whichever exit was near.
+//
+// A cancelled or expired sample is dropped before it would be padded into a batch, at the latest when the batch that is
+// running ends. A batch that fails fails its own samples and no others.
+package schedule

@@ -1,0 +1,67 @@
+package schedule
+
+import (
+	"errors"
+	"time"
+
+	"github.com/layarun/layarun/exit"
+)
+
+// The errors that callers branch on.
+var (
+	// ErrFull: there is no room for the samples now.
+	ErrFull = errors.New("schedule: full")
+	// ErrClosed: the scheduler was closed before the sample had its answer.
+	ErrClosed = errors.New("schedule: closed")
+	// ErrDeadline: the sample's deadline passed while it waited.
+	ErrDeadline = errors.New("schedule: deadline passed")
+	// ErrNotFinite: the logits at the last exit open to the sample are not finite.
+	ErrNotFinite = errors.New("schedule: the answer is not finite")
+)
+
+// Segments is a network as the scheduler sees it: segments that run one after another.
+type Segments[S any] interface {
+	// Depths lists the depth reached after each segment, strictly ascending; the last is the network's depth. The
+	// network's exits are among them.
+	Depths() []int
+	// Buckets lists the batch sizes that are compiled, strictly ascending.
+	Buckets() []int
+	// Run takes samples of one lane, at most the largest bucket, through a segment and returns one Output per sample,
+	// in order. With answer false no sample of the batch may leave there, and the exit's logits and scores are not
+	// computed. Run consumes the states even when it fails; an error fails every sample of the batch and no other. It
+	// must not keep the slice. Calls do not overlap.
+	Run(segment int, batch []S, answer bool) ([]Output[S], error)
+	// Release gives up a state that will not be run again. It may be called from any goroutine, also during Run.
+	Release(S)
+}
+
+// Output is what one segment made of one sample.
+type Output[S any] struct {
+	State  S
+	Scores exit.Scores // valid if the batch was asked for an answer
+}
+
+// Job is one sample on its way in. A submitted state belongs to the scheduler, which releases it.
+type Job[S any] struct {
+	State S
+	// Lane is the sample's length bucket. Only samples of one lane share a batch.
+	Lane int
+	// Rule says where the sample leaves; nil is the last depth. Jobs may share one.
+	Rule *Rule
+	// Deadline is the time from which on no further segment is run for the sample; zero is none.
+	Deadline time.Time
+}
+
+// Result is what became of one sample. If Err is set, nothing else is.
+type Result[S any] struct {
+	// State is the sample's state after its last segment, to read the answer from. It is released when deliver returns.
+	State S
+	// Depth is the depth at which the sample left.
+	Depth int
+	// Scores are its scores there.
+	Scores exit.Scores
+	// Forced says that it left before the network's depth because of a greatest depth, not because its policy was sure.
+	Forced bool
+	// Err is ErrDeadline, ErrNotFinite, ErrClosed, the context's error, or wraps the error of Run.
+	Err error
+}

@@ -1,0 +1,187 @@
+package schedule
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/layarun/layarun/exit"
+)
+
+// Scheduler runs samples through the segments of one network. Its methods may be called from any goroutine; New starts
+// its one worker and Close ends it.
+type Scheduler[S any] struct {
+	segments Segments[S]
+	depths   []int
+	buckets  []int
+	full     *Rule
+	capacity int
+	room     *semaphore.Weighted // a unit per sample inside; hands out in the order of asking
+	sweepDue atomic.Bool         // a context ended, or Close gave up waiting
+	stopped  chan struct{}       // closed when the worker has ended
+
+	mu     sync.Mutex
+	wake   sync.Cond // work arrived or Close was called
+	queues queues[S]
+	expiry time.Time // no waiting sample expires before; zero if none ever does
+	closed bool      // nothing is admitted any more
+	abort  bool      // what waits is dropped
+	cut    bool      // something was dropped for it
+	stats  Stats
+}
+
+// New starts a scheduler that holds at most capacity samples at a time. 0 stands for one largest bucket per segment and
+// one more: with that many samples of one lane inside, some queue fills a batch.
+func New[S any](segments Segments[S], capacity int) (*Scheduler[S], error) {
+	depths, buckets := slices.Clone(segments.Depths()), slices.Clone(segments.Buckets())
+	if len(depths) == 0 || depths[0] < 0 || !ascending(depths) {
+		return nil, fmt.Errorf("schedule: depths are %v, want at least one, >= 0 and ascending", depths)
+	}
+	if len(buckets) == 0 || buckets[0] < 1 || !ascending(buckets) {
+		return nil, fmt.Errorf("schedule: buckets are %v, want at least one, >= 1 and ascending", buckets)
+	}
+	if capacity < 0 {
+		return nil, fmt.Errorf("schedule: capacity is %d, want at least 1, or 0 for the default", capacity)
+	}
+	largest, depth := buckets[len(buckets)-1], depths[len(depths)-1]
+	full, err := NewRule(exit.Full(), depths, 0, depth)
+	if err != nil {
+		return nil, err
+	}
+	s := &Scheduler[S]{
+		segments: segments, depths: depths, buckets: buckets, full: full,
+		capacity: cmp.Or(capacity, largest*(len(depths)+1)),
+		stopped:  make(chan struct{}),
+		queues:   newQueues[S](len(depths), largest),
+		stats:    newStats(depths),
+	}
+	s.room = semaphore.NewWeighted(int64(s.capacity))
+	s.wake.L = &s.mu
+	go s.work()
+	return s, nil
+}
+
+func ascending(values []int) bool {
+	for i := 1; i < len(values); i++ {
+		if values[i] <= values[i-1] {
+			return false
+		}
+	}
+	return true
+}
+
+// Submit hands in jobs and returns when all are inside, not when they are answered; while there is no room it waits.
+// deliver is called once for each, with the job's index. n is the number of jobs that got in: with an error, which is
+// ErrClosed or the error of ctx, the states of the others are still the caller's. When ctx ends, the jobs that wait
+// are delivered with its error.
+//
+// deliver runs on the worker's goroutine, one call at a time, while the device waits: it must be quick, and must not
+// call Submit, Do or Close. Whatever it needs of the result's state it must read before it returns.
+func (s *Scheduler[S]) Submit(ctx context.Context, jobs []Job[S], deliver func(i int, r Result[S])) (n int, err error) {
+	return s.admit(s.newCall(ctx, len(jobs), deliver), jobs)
+}
+
+// TrySubmit is Submit without waiting: it hands in all jobs or, with ErrFull or ErrClosed, none.
+func (s *Scheduler[S]) TrySubmit(ctx context.Context, jobs []Job[S], deliver func(i int, r Result[S])) error {
+	if !s.room.TryAcquire(int64(len(jobs))) {
+		return fmt.Errorf("%w: no room for %d more samples, capacity is %d", ErrFull, len(jobs), s.capacity)
+	}
+	c := s.newCall(ctx, len(jobs), deliver)
+	if err := s.push(c, 0, jobs); err != nil {
+		c.done(1 + len(jobs))
+		return err
+	}
+	c.done(1)
+	return nil
+}
+
+// Do hands in jobs and returns when deliver has been called for each; see Submit for deliver. There may be more jobs
+// than there is room. When ctx ends or the scheduler is closed, the rest are delivered with that error and Do returns
+// it. Other errors are in the results only. All states are released.
+func (s *Scheduler[S]) Do(ctx context.Context, jobs []Job[S], deliver func(i int, r Result[S])) error {
+	c := s.newCall(ctx, len(jobs), deliver)
+	c.ended = make(chan struct{})
+	n, err := s.admit(c, jobs)
+	<-c.ended
+	for i := n; i < len(jobs); i++ {
+		s.segments.Release(jobs[i].State)
+		deliver(i, Result[S]{Err: err})
+	}
+	return cmp.Or(err, c.dropped)
+}
+
+// Close ends the scheduler: from now on nothing is admitted. It waits until all samples inside are answered; when ctx
+// ends before, those that wait are delivered with ErrClosed, and Close returns the error of ctx once the batch that is
+// running has ended. When it returns, no goroutine is left and nothing is delivered any more. Closing twice is harmless.
+func (s *Scheduler[S]) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	s.wake.Signal()
+	s.mu.Unlock()
+	select {
+	case <-s.stopped:
+	case <-ctx.Done():
+		s.mu.Lock()
+		s.abort = true
+		s.mu.Unlock()
+		s.sweepDue.Store(true)
+		<-s.stopped
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cut {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// admit brings jobs in as there is room, and returns the number that got in.
+func (s *Scheduler[S]) admit(c *call[S], jobs []Job[S]) (n int, err error) {
+	for n < len(jobs) {
+		if err = s.room.Acquire(c.ctx, 1); err != nil {
+			break
+		}
+		more := 1
+		for limit := min(len(jobs)-n, s.queues.largest); more < limit && s.room.TryAcquire(1); {
+			more++
+		}
+		if err = s.push(c, n, jobs[n:n+more]); err != nil {
+			break
+		}
+		n += more
+	}
+	c.done(1 + len(jobs) - n)
+	return n, err
+}
+
+// push puts jobs for which there is room into the first queue. first is the index of the first of them in the call.
+func (s *Scheduler[S]) push(c *call[S], first int, jobs []Job[S]) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		s.room.Release(int64(len(jobs)))
+		return ErrClosed
+	}
+	for i, job := range jobs {
+		s.queues.admit(job.Lane, sample[S]{
+			state: job.State, call: c, index: first + i, rule: cmp.Or(job.Rule, s.full), deadline: job.Deadline,
+		})
+		s.expire(job.Deadline)
+	}
+	s.stats.In += int64(len(jobs))
+	s.wake.Signal()
+	return nil
+}
+
+// expire notes a deadline, so that the worker looks for expired samples only when there may be one.
+func (s *Scheduler[S]) expire(deadline time.Time) {
+	if !deadline.IsZero() && (s.expiry.IsZero() || deadline.Before(s.expiry)) {
+		s.expiry = deadline
+	}
+}

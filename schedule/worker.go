@@ -1,0 +1,184 @@
+package schedule
+
+import (
+	"fmt"
+	"time"
+)
+
+// turn is one round of the worker. Its memory is used again in the next.
+type turn[S any] struct {
+	segment int
+	batch   []sample[S]
+	states  []S
+	out     []delivery[S]
+}
+
+// delivery is a result on its way to the caller.
+type delivery[S any] struct {
+	call   *call[S]
+	index  int
+	result Result[S]
+	state  S    // to be released
+	lost   bool // unless Run consumed it
+}
+
+// work runs batches until the scheduler is closed and nothing waits.
+func (s *Scheduler[S]) work() {
+	defer close(s.stopped)
+	var t turn[S]
+	for s.next(&t) {
+		s.deliver(&t)
+		if len(t.batch) > 0 {
+			s.run(&t)
+			s.deliver(&t)
+		}
+	}
+}
+
+// next waits for work: samples to drop, a batch to run, or both. It returns false when there will be none.
+func (s *Scheduler[S]) next(t *turn[S]) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		var now time.Time
+		if !s.expiry.IsZero() {
+			now = time.Now()
+		}
+		s.sweep(t, now)
+		s.take(t, now)
+		if len(t.batch) > 0 || len(t.out) > 0 {
+			return true
+		}
+		if s.closed {
+			return false
+		}
+		s.wake.Wait()
+	}
+}
+
+// sweep drops what is dead wherever it waits. It looks only when something can have died. No batch is under way here, so
+// it sees every sample inside, and the earliest deadline it notes is that of all.
+func (s *Scheduler[S]) sweep(t *turn[S], now time.Time) {
+	expired := !s.expiry.IsZero() && !now.Before(s.expiry)
+	if !s.sweepDue.Swap(false) && !expired {
+		return
+	}
+	s.expiry = time.Time{}
+	s.queues.sweep(func(smp *sample[S]) bool {
+		if s.drop(t, smp, now) {
+			return false
+		}
+		s.expire(smp.deadline)
+		return true
+	})
+}
+
+// take fills the batch from the queue that is next, FIFO. It looks at every sample once more: a context that ended just
+// now may not have called for a sweep yet.
+func (s *Scheduler[S]) take(t *turn[S], now time.Time) {
+	t.batch = t.batch[:0]
+	for len(t.batch) == 0 {
+		segment, queue := s.queues.pick()
+		if queue == nil {
+			return
+		}
+		t.segment = segment
+		for queue.len() > 0 && len(t.batch) < s.queues.largest {
+			smp := queue.pop()
+			if !s.drop(t, &smp, now) {
+				t.batch = append(t.batch, smp)
+			}
+		}
+	}
+	s.queues.turns++
+}
+
+// drop prepares the delivery of a sample that must not be run any more, and reports whether it is one.
+func (s *Scheduler[S]) drop(t *turn[S], smp *sample[S], now time.Time) bool {
+	err := smp.call.ctx.Err()
+	switch {
+	case s.abort:
+		err, s.cut = ErrClosed, true
+	case err == nil && !smp.deadline.IsZero() && !now.Before(smp.deadline):
+		err = ErrDeadline
+	case err == nil:
+		return false
+	}
+	if err != ErrDeadline {
+		smp.call.dropped = err
+	}
+	t.out = append(t.out, delivery[S]{call: smp.call, index: smp.index, result: Result[S]{Err: err}, state: smp.state})
+	s.stats.Delivered++
+	s.stats.Dropped++
+	return true
+}
+
+// run takes the batch through its segment. Survivors join the next queue, all others become deliveries.
+func (s *Scheduler[S]) run(t *turn[S]) {
+	depth, last := s.depths[t.segment], t.segment == len(s.depths)-1
+	answer := last
+	for i := range t.batch {
+		t.states = append(t.states, t.batch[i].state)
+		answer = answer || t.batch[i].rule.asks(depth)
+	}
+	outputs, err := s.segments.Run(t.segment, t.states, answer)
+	if err != nil {
+		err = fmt.Errorf("schedule: segment %d: %w", t.segment, err)
+	} else if len(outputs) != len(t.batch) {
+		panic(fmt.Sprintf("schedule: segment %d returned %d outputs for %d samples", t.segment, len(outputs), len(t.batch)))
+	}
+	s.mu.Lock()
+	s.count(t.segment, len(t.batch))
+	for i, smp := range t.batch {
+		if err != nil {
+			t.out = append(t.out, delivery[S]{call: smp.call, index: smp.index, result: Result[S]{Err: err}, lost: true})
+			s.stats.Failed++
+			continue
+		}
+		smp.state = outputs[i].State
+		leaves, forced := smp.rule.leaves(depth, outputs[i].Scores)
+		if leaves || last {
+			t.out = append(t.out, s.leave(t.segment, smp, outputs[i], forced))
+		} else {
+			s.queues.push(t.segment+1, smp)
+		}
+	}
+	s.stats.Delivered += int64(len(t.out))
+	s.mu.Unlock()
+	clear(t.batch)
+	clear(t.states)
+	t.states = t.states[:0]
+}
+
+// leave is the delivery of a sample that leaves after a segment.
+func (s *Scheduler[S]) leave(segment int, smp sample[S], out Output[S], forced bool) delivery[S] {
+	d := delivery[S]{call: smp.call, index: smp.index, state: smp.state}
+	if out.Scores[0] < 0 { // exit.Scores marks logits that are not finite so
+		d.result.Err = ErrNotFinite
+		s.stats.Failed++
+		return d
+	}
+	d.result = Result[S]{State: smp.state, Depth: s.depths[segment], Scores: out.Scores, Forced: forced}
+	s.stats.Exits[segment]++
+	if forced {
+		s.stats.Forced++
+	}
+	return d
+}
+
+// deliver hands out what the turn has to deliver. The room is free before a caller hears that its call has ended.
+func (s *Scheduler[S]) deliver(t *turn[S]) {
+	for i := range t.out {
+		d := &t.out[i]
+		d.call.deliver(d.index, d.result)
+		if !d.lost {
+			s.segments.Release(d.state)
+		}
+	}
+	s.room.Release(int64(len(t.out)))
+	for i := range t.out {
+		t.out[i].call.done(1)
+	}
+	clear(t.out)
+	t.out = t.out[:0]
+}
