@@ -29,7 +29,7 @@ func scoreOnDevice(t *testing.T, logits [][]float32) []exit.Scores {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Exec1(logits)
+	out, err := exec.Call1(logits)
 	if err != nil {
 		t.Fatal(err)
 	}
