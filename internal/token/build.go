@@ -1,0 +1,155 @@
+package token
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/gomlx/go-huggingface/tokenizers/hftokenizer"
+)
+
+// specials are the first tokens of a built vocabulary; their ids are their places.
+var specials = []string{"[PAD]", "[UNK]", "[CLS]", "[SEP]"}
+
+const continuing = "##"
+
+// longest word, in bytes, that WordPiece looks up; BERT's value.
+const longest = 100
+
+// Build writes a tokenizer.json with at most size tokens for the given texts: the special tokens, the characters (alone
+// and, with ##, inside a word) and the most frequent words. Words seen once are left out: spelling them is what trains
+// the characters, with which a word never seen before is spelt. Characters take at most a quarter of the tokens. The same
+// texts, in any order, give the same bytes.
+func Build(texts []string, size int) ([]byte, error) {
+	if size < 2*len(specials) {
+		return nil, fmt.Errorf("token: vocabulary size is %d, want at least %d", size, 2*len(specials))
+	}
+	f := empty()
+	words, characters, err := count(texts, f)
+	if err != nil {
+		return nil, err
+	}
+	add := func(token string) {
+		if _, known := f.Model.Vocab[token]; !known && len(f.Model.Vocab) < size {
+			f.Model.Vocab[token] = len(f.Model.Vocab)
+		}
+	}
+	for i, r := range byCount(characters) {
+		if 2*(i+1) > size/4 {
+			break
+		}
+		add(string(r))
+		add(continuing + string(r))
+	}
+	for _, word := range byCount(words) {
+		if words[word] > 1 && len(word) <= longest {
+			add(word)
+		}
+	}
+	data, err := json.MarshalIndent(f, "", " ")
+	if err != nil {
+		return nil, fmt.Errorf("token: %w", err)
+	}
+	return append(data, '\n'), nil
+}
+
+// empty is a tokenizer.json of BERT's kind that knows the special tokens only.
+func empty() *builtFile {
+	special := func(token string, typeID int) map[string]templatePart {
+		return map[string]templatePart{"SpecialToken": {ID: token, TypeID: typeID}}
+	}
+	first, second := map[string]templatePart{"Sequence": {ID: "A"}}, map[string]templatePart{"Sequence": {ID: "B", TypeID: 1}}
+	f := &builtFile{Version: "1.0", file: file{
+		Normalizer:   &normalizer{Type: "BertNormalizer", CleanText: true, HandleChineseChars: true, Lowercase: true},
+		PreTokenizer: &kind{Type: "BertPreTokenizer"},
+		PostProcessor: &postProcessor{
+			Type:          "TemplateProcessing",
+			Single:        []map[string]templatePart{special("[CLS]", 0), first, special("[SEP]", 0)},
+			Pair:          []map[string]templatePart{special("[CLS]", 0), first, special("[SEP]", 0), second, special("[SEP]", 1)},
+			SpecialTokens: map[string]specialToken{},
+		},
+		Model: model{Type: "WordPiece", UnkToken: "[UNK]", ContinuingSubwordPrefix: continuing, MaxInputCharsPerWord: longest, Vocab: map[string]int{}},
+	}}
+	f.Decoder.Type, f.Decoder.Prefix, f.Decoder.Cleanup = "WordPiece", continuing, true
+	for id, token := range specials {
+		f.Model.Vocab[token] = id
+		f.AddedTokens = append(f.AddedTokens, addedToken{ID: id, Content: token, Special: true})
+	}
+	for _, token := range specials[2:] {
+		f.PostProcessor.SpecialTokens[token] = specialToken{ID: token, IDs: []int{f.Model.Vocab[token]}, Tokens: []string{token}}
+	}
+	return f
+}
+
+// builtFile has the fields that other readers of the format expect besides.
+type builtFile struct {
+	Version    string `json:"version"`
+	Truncation *kind  `json:"truncation"`
+	Padding    *kind  `json:"padding"`
+	file
+	Decoder struct {
+		Type    string `json:"type"`
+		Prefix  string `json:"prefix"`
+		Cleanup bool   `json:"cleanup"`
+	} `json:"decoder"`
+}
+
+// count counts words and characters as the tokenizer will see them.
+func count(texts []string, f *builtFile) (words map[string]int, characters map[rune]int, err error) {
+	data, err := json.Marshal(f)
+	if err != nil {
+		return nil, nil, fmt.Errorf("token: %w", err)
+	}
+	t, err := hftokenizer.NewFromContent(nil, data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("token: %w", err)
+	}
+	words, characters = map[string]int{}, map[rune]int{}
+	for _, text := range texts {
+		for _, word := range split(t.Normalize(clean(text))) {
+			words[word]++
+			for _, r := range word {
+				characters[r]++
+			}
+		}
+	}
+	return words, characters, nil
+}
+
+// split is BertPreTokenizer on normalised text: words between white space, punctuation marks each for themselves.
+func split(text string) []string {
+	var words []string
+	for _, field := range strings.Fields(text) {
+		start := 0
+		for i, r := range field {
+			if !punctuation(r) {
+				continue
+			}
+			if start < i {
+				words = append(words, field[start:i])
+			}
+			start = i + len(string(r))
+			words = append(words, field[i:start])
+		}
+		if start < len(field) {
+			words = append(words, field[start:])
+		}
+	}
+	return words
+}
+
+// punctuation counts ASCII's symbols ($, +, ~) too, as BERT does.
+func punctuation(r rune) bool {
+	return unicode.IsPunct(r) || r < 128 && unicode.IsSymbol(r)
+}
+
+// byCount lists keys from the most to the least frequent, equal ones in order.
+func byCount[K cmp.Ordered](counts map[K]int) []K {
+	return slices.SortedFunc(maps.Keys(counts), func(a, b K) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+}
