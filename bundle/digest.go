@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/layarun/layarun/backbone"
+	"github.com/layarun/layarun/internal/safetensors"
 )
 
 // Digest names everything that an answer depends on: backbone, head, weights, plan, and how text becomes tokens. It is
@@ -30,7 +31,7 @@ func (b *Bundle) Digest() string {
 	fmt.Fprintln(h, "head", hashJSON(b.Head))
 	for _, name := range slices.Sorted(maps.Keys(b.Weights)) {
 		w := sha256.New()
-		if err := writeValues(w, b.Weights[name]); err != nil {
+		if err := safetensors.WriteValues(w, b.Weights[name]); err != nil {
 			panic(err) // a hash takes everything; the tensor was finalised
 		}
 		shape := strings.ReplaceAll(fmt.Sprint(b.Weights[name].Shape().Dimensions), " ", ",")

@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/compute/dtypes"
 
 	"github.com/layarun/layarun/backbone"
+	"github.com/layarun/layarun/internal/strict"
 	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
 )
@@ -82,7 +83,7 @@ func parseManifest(text []byte) (*Bundle, map[string]fileInfo, error) {
 		return nil, nil, fmt.Errorf("format is %s, want %d: this bundle needs another version of layarun", orMissing(version.Format), formatVersion)
 	}
 	var m manifest
-	if err := decodeStrict(text, &m); err != nil {
+	if err := strict.Decode(text, &m); err != nil {
 		return nil, nil, err
 	}
 	network, err := backbone.Decode(m.Backbone)

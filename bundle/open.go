@@ -3,6 +3,8 @@ package bundle
 import (
 	"errors"
 	"fmt"
+	"github.com/layarun/layarun/internal/safetensors"
+	"github.com/layarun/layarun/internal/strict"
 	"io"
 	"io/fs"
 	"os"
@@ -82,7 +84,7 @@ func (b *Bundle) readFile(root *os.Root, name string, size int64) (fileInfo, err
 	seen := newTally()
 	r := io.TeeReader(f, seen)
 	if name == weightsFile {
-		b.Weights, err = readWeights(r, size)
+		b.Weights, err = safetensors.Read(r, size)
 	} else {
 		err = b.readText(r, name)
 	}
@@ -103,11 +105,11 @@ func (b *Bundle) readText(r io.Reader, name string) error {
 		b.Tokenizer = text
 		return nil
 	case profileFile:
-		return decodeStrict(text, &b.Profile)
+		return strict.Decode(text, &b.Profile)
 	case planFile:
-		return decodeStrict(text, &b.Plan)
+		return strict.Decode(text, &b.Plan)
 	}
-	return decodeStrict(text, &b.Policies)
+	return strict.Decode(text, &b.Policies)
 }
 
 // readManifest reads the one file that the manifest does not list.

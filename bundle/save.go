@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"github.com/layarun/layarun/internal/safetensors"
 	"io"
 	"io/fs"
 	"os"
@@ -67,7 +68,7 @@ func (b *Bundle) write(temp string, wrap func(io.Writer) io.Writer) error {
 		}
 		return put(name, writeBytes(data))
 	}
-	if err := put(weightsFile, func(w io.Writer) error { return writeWeights(w, b.Weights) }); err != nil {
+	if err := put(weightsFile, func(w io.Writer) error { return safetensors.Write(w, b.Weights) }); err != nil {
 		return err
 	}
 	if b.Tokenizer != nil {

@@ -1,4 +1,5 @@
-package bundle
+// Package safetensors reads and writes named float32 tensors in the safetensors format, more strictly than the format asks.
+package safetensors
 
 import (
 	"bytes"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"github.com/layarun/layarun/internal/strict"
 	"github.com/layarun/layarun/layer"
 )
 
@@ -48,9 +50,9 @@ var storages = map[string]storage{
 	}},
 }
 
-// readWeights reads a safetensors file of the given size. It is stricter than the format: the data must be tiled by the
+// Read reads a safetensors file of the given size. It is stricter than the format: the data must be tiled by the
 // tensors without holes or overlaps, names may not repeat, and nothing is allocated that the file's size does not cover.
-func readWeights(r io.Reader, size int64) (layer.Weights, error) {
+func Read(r io.Reader, size int64) (layer.Weights, error) {
 	header, err := readHeader(r, size)
 	if err != nil {
 		return nil, err
@@ -80,7 +82,7 @@ func readWeights(r io.Reader, size int64) (layer.Weights, error) {
 func readHeader(r io.Reader, size int64) ([]byte, error) {
 	var prefix [8]byte
 	if _, err := io.ReadFull(r, prefix[:]); err != nil {
-		return nil, fmt.Errorf("length of the header: %w", noEOF(err))
+		return nil, fmt.Errorf("length of the header: %w", strict.NoEOF(err))
 	}
 	n := binary.LittleEndian.Uint64(prefix[:])
 	if n > maxHeader || int64(n) > size-8 {
@@ -88,7 +90,7 @@ func readHeader(r io.Reader, size int64) ([]byte, error) {
 	}
 	header := make([]byte, n)
 	if _, err := io.ReadFull(r, header); err != nil {
-		return nil, fmt.Errorf("header: %w", noEOF(err))
+		return nil, fmt.Errorf("header: %w", strict.NoEOF(err))
 	}
 	return header, nil
 }
@@ -96,11 +98,11 @@ func readHeader(r io.Reader, size int64) ([]byte, error) {
 // parseHeader returns the tensors in the order of their data.
 func parseHeader(header []byte) ([]entry, error) {
 	var fields map[string]json.RawMessage
-	if err := decodeStrict(header, &fields); err != nil {
+	if err := strict.Decode(header, &fields); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
 	if meta, ok := fields["__metadata__"]; ok {
-		if err := decodeStrict(meta, &map[string]string{}); err != nil {
+		if err := strict.Decode(meta, &map[string]string{}); err != nil {
 			return nil, fmt.Errorf("header: __metadata__: %w", err)
 		}
 		delete(fields, "__metadata__")
@@ -108,7 +110,7 @@ func parseHeader(header []byte) ([]entry, error) {
 	var entries []entry
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		e := entry{name: name}
-		if err := decodeStrict(fields[name], &e); err != nil {
+		if err := strict.Decode(fields[name], &e); err != nil {
 			return nil, fmt.Errorf("header: tensor %q: %w", name, err)
 		}
 		if e.Shape == nil || len(e.Offsets) != 2 {
@@ -157,7 +159,7 @@ func readValues(r io.Reader, e entry) ([]float32, error) {
 	for rest := values; len(rest) > 0; {
 		n := min(int64(len(rest)), int64(len(buffer))/s.size)
 		if _, err := io.ReadFull(r, buffer[:n*s.size]); err != nil {
-			return nil, noEOF(err)
+			return nil, strict.NoEOF(err)
 		}
 		s.decode(rest[:n], buffer[:n*s.size])
 		rest = rest[n:]
@@ -165,9 +167,9 @@ func readValues(r io.Reader, e entry) ([]float32, error) {
 	return values, nil
 }
 
-// writeWeights writes weights as safetensors: names sorted, the header padded with spaces to a multiple of 8 bytes, as
+// Write writes weights as safetensors: names sorted, the header padded with spaces to a multiple of 8 bytes, as
 // the format's own library does. The same weights give the same bytes.
-func writeWeights(w io.Writer, weights layer.Weights) error {
+func Write(w io.Writer, weights layer.Weights) error {
 	header := map[string]entry{}
 	offset := int64(0)
 	names := slices.Sorted(maps.Keys(weights))
@@ -191,15 +193,15 @@ func writeWeights(w io.Writer, weights layer.Weights) error {
 		return err
 	}
 	for _, name := range names {
-		if err := writeValues(w, weights[name]); err != nil {
+		if err := WriteValues(w, weights[name]); err != nil {
 			return fmt.Errorf("tensor %q: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// writeValues writes the values of a float32 tensor, little-endian, in row-major order.
-func writeValues(w io.Writer, t *tensors.Tensor) error {
+// WriteValues writes the values of a float32 tensor, little-endian, in row-major order.
+func WriteValues(w io.Writer, t *tensors.Tensor) error {
 	var failed error
 	err := tensors.ConstFlatData(t, func(values []float32) {
 		buffer := make([]byte, 0, 1<<16)
@@ -214,12 +216,4 @@ func writeValues(w io.Writer, t *tensors.Tensor) error {
 		}
 	})
 	return errors.Join(err, failed)
-}
-
-// noEOF makes an end of file in the middle of something an unexpected one.
-func noEOF(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }

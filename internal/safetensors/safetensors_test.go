@@ -1,4 +1,4 @@
-package bundle
+package safetensors
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ func file(header string, n int) []byte {
 }
 
 func read(data []byte) (layer.Weights, error) {
-	return readWeights(bytes.NewReader(data), int64(len(data)))
+	return Read(bytes.NewReader(data), int64(len(data)))
 }
 
 // sameWeights compares bit by bit, so that NaN and -0 count too.
@@ -66,7 +66,7 @@ func TestWeightsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		weights := drawWeights(t)
 		var first, second bytes.Buffer
-		if err := writeWeights(&first, weights); err != nil {
+		if err := Write(&first, weights); err != nil {
 			t.Fatal(err)
 		}
 		got, err := read(first.Bytes())
@@ -76,7 +76,7 @@ func TestWeightsRoundTrip(t *testing.T) {
 		if !sameWeights(weights, got) {
 			t.Fatalf("wrote %v, read %v", weights, got)
 		}
-		if err := writeWeights(&second, got); err != nil {
+		if err := Write(&second, got); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(first.Bytes(), second.Bytes()) {
@@ -93,7 +93,7 @@ func TestWeightsLargerThanBuffer(t *testing.T) {
 	}
 	weights := layer.Weights{"w": tensors.FromFlatDataAndDimensions(values, len(values))}
 	var buf bytes.Buffer
-	if err := writeWeights(&buf, weights); err != nil {
+	if err := Write(&buf, weights); err != nil {
 		t.Fatal(err)
 	}
 	got, err := read(buf.Bytes())
@@ -114,7 +114,7 @@ func TestWeightsMatchPython(t *testing.T) {
 		want = binary.LittleEndian.AppendUint32(want, math.Float32bits(v))
 	}
 	var buf bytes.Buffer
-	err := writeWeights(&buf, layer.Weights{
+	err := Write(&buf, layer.Weights{
 		"b": tensors.FromFlatDataAndDimensions([]float32{1.5}, 1),
 		"a": tensors.FromFlatDataAndDimensions([]float32{1, 2}, 1, 2),
 	})
@@ -197,7 +197,7 @@ func FuzzReadWeights(f *testing.F) {
 			return
 		}
 		var buf bytes.Buffer
-		if err := writeWeights(&buf, weights); err != nil {
+		if err := Write(&buf, weights); err != nil {
 			t.Fatal(err)
 		}
 		again, err := read(buf.Bytes())

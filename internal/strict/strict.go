@@ -1,4 +1,5 @@
-package bundle
+// Package strict reads JSON without the leniency of encoding/json.
+package strict
 
 import (
 	"bytes"
@@ -8,16 +9,16 @@ import (
 	"io"
 )
 
-// decodeStrict reads one JSON value into v and refuses what encoding/json lets pass: unknown fields, repeated keys at any
+// Decode reads one JSON value into v and refuses what encoding/json lets pass: unknown fields, repeated keys at any
 // level, and anything after the value.
-func decodeStrict(data []byte, v any) error {
+func Decode(data []byte, v any) error {
 	if err := checkKeys(data); err != nil {
 		return err
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return noEOF(err)
+		return NoEOF(err)
 	}
 	return nil
 }
@@ -34,7 +35,7 @@ func checkKeys(data []byte) error {
 			return nil
 		}
 		if err != nil {
-			return noEOF(err)
+			return NoEOF(err)
 		}
 		if len(open) > 0 {
 			if err := open[len(open)-1].see(token); err != nil {
@@ -75,4 +76,12 @@ func (o *object) see(token json.Token) error {
 	}
 	o.atKey = !o.atKey
 	return nil
+}
+
+// NoEOF makes an end of file in the middle of something an unexpected one.
+func NoEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
