@@ -45,7 +45,7 @@ func OpenDevice(name string) (*Device, error) {
 	case isXLA && slices.Contains(pluginKinds, target):
 		path, found := FindPlugin(target)
 		if !found {
-			return nil, fmt.Errorf("compile: backend %q: %w", name, pluginNotFound(target))
+			return nil, pluginNotFound(name, target)
 		}
 		return openXLA(path)
 	}
@@ -59,7 +59,11 @@ func HasXLA() bool { return xlaBuilt }
 func (d *Device) Close() { d.Backend.Finalize() }
 
 func openGo(note string) (*Device, error) {
-	backend, err := guarded(func() (compute.Backend, error) { return compute.NewWithConfig("go") })
+	var backend compute.Backend
+	err := guard(func() (err error) {
+		backend, err = compute.NewWithConfig("go")
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("compile: backend \"go\": %w", err)
 	}
@@ -104,7 +108,11 @@ func openXLA(path string) (*Device, error) {
 	if err := checkPlugin(path); err != nil {
 		return nil, fmt.Errorf("compile: backend %q: the plugin cannot be loaded: %w", name, err)
 	}
-	backend, err := guarded(func() (compute.Backend, error) { return newXLA(path + xlaOptions(path)) })
+	var backend compute.Backend
+	err := guard(func() (err error) {
+		backend, err = newXLA(path + xlaOptions(path))
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("compile: backend %q: plugin %s: %w", name, path, err)
 	}
@@ -130,14 +138,4 @@ func xlaOptions(path string) string {
 		return ",shared_buffers=false,preallocate=false,tf32=false"
 	}
 	return ",shared_buffers=false"
-}
-
-// guarded turns a panic of a backend's constructor into an error.
-func guarded(open func() (compute.Backend, error)) (b compute.Backend, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			b, err = nil, fmt.Errorf("panic: %v", r)
-		}
-	}()
-	return open()
 }

@@ -79,9 +79,9 @@ func pluginKind(file string) string {
 }
 
 // pluginNotFound says what was asked for, where it was looked for, and what would help.
-func pluginNotFound(kind string) error {
-	return fmt.Errorf("compile: no XLA plugin for %s found in %s; `layarun backend install %s` installs one",
-		kind, dirList(), kind)
+func pluginNotFound(name, kind string) error {
+	return fmt.Errorf("compile: backend %q: no XLA plugin for it in %s; `layarun backend install %s` installs one",
+		name, dirList(), kind)
 }
 
 func dirList() string {
