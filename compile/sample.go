@@ -1,0 +1,136 @@
+package compile
+
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/layarun/layarun/laya"
+)
+
+// Sample is one sample on its way through the segments: its input until it starts, then a row of a batch, and beside it
+// what the head has said so far. It belongs to whoever got it from the engine and is used by one goroutine at a time.
+type Sample struct {
+	// Lane is the index of its padded length in Lengths; samples of different lanes do not share a batch.
+	Lane int
+	// Keep says what is kept beyond the answer at the exit taken.
+	Keep Keep
+
+	values []float32 // the input, until the first segment has run
+	tokens []int32
+
+	batch *rows // where its state lies
+	row   int
+
+	scores []float32   // of the reads passed
+	vals   [][]float32 // z of the reads passed, if kept
+	logits [][]float32 // of the latest answer, or of all answers, if kept
+}
+
+// Keep says what a sample remembers on its way.
+type Keep uint8
+
+// What a sample can remember beyond its latest answer.
+const (
+	KeepValues  Keep = 1 << iota // the values z of every read: they explain the answer
+	KeepAnswers                  // the logits of every exit passed, not only the latest
+)
+
+// rows is a batch on the device: the parts of state and carry, shared by the samples whose rows they hold.
+type rows struct {
+	parts  []*tensors.Tensor
+	bucket int
+	live   atomic.Int32 // samples that still refer to it
+}
+
+// release gives up one sample's row and, with the last one, the memory.
+func (r *rows) release() {
+	if r.live.Add(-1) == 0 {
+		for _, t := range r.parts {
+			t.MustFinalizeAll()
+		}
+	}
+}
+
+// NewSample prepares a sample with a fixed-size input: values are [height, width, channels] or [features], row-major.
+// The engine keeps the slice until the first segment has run.
+func (e *Engine) NewSample(values []float32, keep Keep) (*Sample, error) {
+	input := e.network.Backbone.Input()
+	if e.network.Sequences() {
+		return nil, fmt.Errorf("compile: the network takes sequences of ids, not values")
+	}
+	if len(values) != input.Size(0) {
+		return nil, fmt.Errorf("compile: a sample has %d values, want %d (%v)", len(values), input.Size(0), input.Dims)
+	}
+	return &Sample{values: values, Keep: keep}, nil
+}
+
+// NewSequence prepares a sample that is a sequence of ids, at least one and at most the longest of Lengths.
+func (e *Engine) NewSequence(tokens []int32, keep Keep) (*Sample, error) {
+	if !e.network.Sequences() {
+		return nil, fmt.Errorf("compile: the network takes values, not sequences of ids")
+	}
+	longest := e.lengths[len(e.lengths)-1]
+	if len(tokens) == 0 || len(tokens) > longest {
+		return nil, fmt.Errorf("compile: a sequence has %d ids, want 1 to %d", len(tokens), longest)
+	}
+	lane, _ := slices.BinarySearch(e.lengths, len(tokens))
+	return &Sample{tokens: tokens, Keep: keep, Lane: lane}, nil
+}
+
+// Logits are those of the latest answer; nil before the first.
+func (s *Sample) Logits() []float32 {
+	if len(s.logits) == 0 {
+		return nil
+	}
+	return s.logits[len(s.logits)-1]
+}
+
+// AllLogits are those of every answer passed, in order of depth, with KeepAnswers.
+func (s *Sample) AllLogits() [][]float32 { return s.logits }
+
+// Scores are the head's scores of the reads passed (alpha = softmax(scores / tau)); nil for heads without attention.
+func (s *Sample) Scores() []float32 { return s.scores }
+
+// Values are z of the reads passed, with KeepValues.
+func (s *Sample) Values() [][]float32 { return s.vals }
+
+// Release gives up a sample that will not be run again. It must be called once for every sample that has been run.
+func (e *Engine) Release(s *Sample) {
+	if s.batch != nil {
+		s.batch.release()
+		s.batch = nil
+	}
+}
+
+// remember takes a row of a segment's outputs into the sample.
+func (s *Sample) remember(kind string, row int, value, score, logits matrix) {
+	if s.Keep&KeepValues != 0 {
+		s.vals = append(s.vals, slices.Clone(value.row(row)))
+	}
+	if score.data != nil {
+		if kind == laya.Prefix {
+			s.scores = append(s.scores, score.data[row])
+		} else {
+			s.scores = slices.Clone(score.row(row))
+		}
+	}
+	if logits.data == nil {
+		return
+	}
+	if s.Keep&KeepAnswers != 0 || len(s.logits) == 0 {
+		s.logits = append(s.logits, slices.Clone(logits.row(row)))
+		return
+	}
+	copy(s.logits[0], logits.row(row))
+}
+
+// matrix is [rows, width] on the host.
+type matrix struct {
+	data  []float32
+	width int
+}
+
+func (m matrix) row(i int) []float32 { return m.data[i*m.width : (i+1)*m.width] }

@@ -1,0 +1,121 @@
+package train
+
+import (
+	"math/rand/v2"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/layarun/layarun/dataset"
+	"github.com/layarun/layarun/internal/token"
+)
+
+// minLength is the shortest padded length of a text batch; lengths double from there up to the network's maximum, so
+// that a run compiles a handful of shapes.
+const minLength = 16
+
+// samples is one split, ready for the network: rows of values, or token ids.
+type samples struct {
+	set    *dataset.Set
+	tokens [][]int32 // for text
+	pad    int32
+	max    int // length
+}
+
+// newSamples prepares a split; texts are encoded once, with at most maxLength ids each.
+func newSamples(set *dataset.Set, tokens *token.Tokenizer, maxLength int) *samples {
+	s := &samples{set: set, max: maxLength}
+	if set.IsText() {
+		s.pad = tokens.PadID()
+		for _, text := range set.Texts {
+			s.tokens = append(s.tokens, tokens.Encode(text, maxLength))
+		}
+	}
+	return s
+}
+
+// batch is the input and the labels [n] (int32) of the samples at indices.
+type batch struct{ x, y *tensors.Tensor }
+
+func (s *samples) batch(indices []int) batch {
+	labels := make([]int32, len(indices))
+	for row, i := range indices {
+		labels[row] = int32(max(s.set.Labels[i], 0))
+	}
+	y := tensors.FromFlatDataAndDimensions(labels, len(indices))
+	if s.set.IsText() {
+		return batch{s.ids(indices), y}
+	}
+	size := s.set.Size()
+	values := make([]float32, 0, len(indices)*size)
+	for _, i := range indices {
+		values = append(values, s.set.Row(i)...)
+	}
+	return batch{tensors.FromFlatDataAndDimensions(values, append([]int{len(indices)}, s.set.Dims...)...), y}
+}
+
+// ids pads the texts at indices to the shortest allowed length that holds them. [n, length]
+func (s *samples) ids(indices []int) *tensors.Tensor {
+	longest := 1
+	for _, i := range indices {
+		longest = max(longest, len(s.tokens[i]))
+	}
+	length := minLength
+	for length < longest {
+		length *= 2
+	}
+	length = min(length, s.max)
+	flat := make([]int32, len(indices)*length)
+	for row, i := range indices {
+		ids := flat[row*length : (row+1)*length]
+		for j := range ids {
+			ids[j] = s.pad
+		}
+		copy(ids, s.tokens[i])
+	}
+	return tensors.FromFlatDataAndDimensions(flat, len(indices), length)
+}
+
+// augment returns the batch with every image shifted by up to c.Shift pixels in both directions, zeros entering, and
+// mirrored with probability 1/2 if c.Flip. It works on rows of [height, width, channels] in place.
+func (c Config) augment(b batch, dims []int, rng *rand.Rand) error {
+	if len(dims) != 3 || c.Shift == 0 && !c.Flip {
+		return nil
+	}
+	size := dims[0] * dims[1] * dims[2]
+	image := make([]float32, size)
+	return tensors.MutableFlatData(b.x, func(flat []float32) {
+		for start := 0; start < len(flat); start += size {
+			row := flat[start : start+size]
+			copy(image, row)
+			down, right := 0, 0
+			if c.Shift > 0 {
+				down, right = rng.IntN(2*c.Shift+1)-c.Shift, rng.IntN(2*c.Shift+1)-c.Shift
+			}
+			transform(row, image, dims, down, right, c.Flip && rng.IntN(2) == 1)
+		}
+	})
+}
+
+// transform writes image, moved down and right and possibly mirrored, to row.
+func transform(row, image []float32, dims []int, down, right int, mirror bool) {
+	height, width, channels := dims[0], dims[1], dims[2]
+	for y := range height {
+		for x := range width {
+			to := row[(y*width+x)*channels:][:channels]
+			fromX := x - right
+			if mirror {
+				fromX = width - 1 - fromX
+			}
+			fromY := y - down
+			if fromY < 0 || fromY >= height || fromX < 0 || fromX >= width {
+				clear(to)
+				continue
+			}
+			copy(to, image[(fromY*width+fromX)*channels:])
+		}
+	}
+}
+
+func vector(values []float32) *tensors.Tensor {
+	return tensors.FromFlatDataAndDimensions(values, len(values))
+}

@@ -1,0 +1,223 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/layarun/layarun/backbone"
+	"github.com/layarun/layarun/compile"
+	"github.com/layarun/layarun/dataset"
+	"github.com/layarun/layarun/internal/strict"
+	"github.com/layarun/layarun/internal/token"
+	"github.com/layarun/layarun/laya"
+)
+
+// Recipe is a whole training run as one configuration file (YAML, or its subset JSON): which data, which network, how to
+// train. What is left out has a default, some of which depend on the data; a resolved recipe holds all of it.
+type Recipe struct {
+	Data Data `json:"data"`
+	// Backbone is what backbone.Decode reads. Its input is taken from the data if left out, for an encoder also vocab and
+	// max_length. Left out whole, it is chosen by the kind of data.
+	Backbone json.RawMessage `json:"backbone"`
+	// Head is a prefix head that reads every depth, unless it says otherwise. Classes are those of the data.
+	Head  json.RawMessage `json:"head"`
+	Train Config          `json:"train"`
+}
+
+// Data says which data set to use and how to read it; see dataset.Options.
+type Data struct {
+	Name        string   `json:"name"`
+	Seed        uint64   `json:"seed"`
+	Validation  int      `json:"validation,omitempty"`
+	Calibration int      `json:"calibration,omitempty"`
+	Test        int      `json:"test,omitempty"`
+	TextColumn  string   `json:"text_column,omitempty"`
+	LabelColumn string   `json:"label_column,omitempty"`
+	Dims        []int    `json:"dims,omitempty"`
+	Classes     []string `json:"classes,omitempty"`
+	// Vocabulary and MaxLength are for text: the size of the vocabulary built from the training texts and the most tokens
+	// of an input.
+	Vocabulary int `json:"vocabulary,omitempty"`
+	MaxLength  int `json:"max_length,omitempty"`
+}
+
+// DefaultRecipe trains on the embedded digits.
+func DefaultRecipe() Recipe {
+	return Recipe{Data: Data{Name: "digits"}, Train: Default()}
+}
+
+// Options are the data set's options with the folder of the known sets.
+func (d Data) Options(dir string) dataset.Options {
+	return dataset.Options{Dir: dir, Seed: d.Seed, TextColumn: d.TextColumn, LabelColumn: d.LabelColumn, Dims: d.Dims, Classes: d.Classes,
+		Sizes: dataset.Sizes{Validation: d.Validation, Calibration: d.Calibration, Test: d.Test}}
+}
+
+// ParseRecipe reads a recipe in YAML over the defaults. Unknown fields are errors.
+func ParseRecipe(text []byte) (Recipe, error) {
+	r := DefaultRecipe()
+	var tree any
+	if err := yaml.Unmarshal(text, &tree); err != nil {
+		return r, fmt.Errorf("train: recipe: %w", err)
+	}
+	if tree == nil {
+		return r, nil
+	}
+	data, err := json.Marshal(tree)
+	if err != nil {
+		return r, fmt.Errorf("train: recipe: %w", err)
+	}
+	if err := strict.Decode(data, &r); err != nil {
+		return r, fmt.Errorf("train: recipe: %w", err)
+	}
+	return r, nil
+}
+
+// Resolved is a recipe with everything it leads to.
+type Resolved struct {
+	Recipe  Recipe // with nothing left out
+	Splits  *dataset.Splits
+	Network *compile.Network
+	// Tokenizer is tokenizer.json and Tokens what it reads; nil unless the data is text.
+	Tokenizer []byte
+	Tokens    *token.Tokenizer
+}
+
+// Resolve loads the data from dir, the folder of the known sets, builds the tokenizer and the network and fills in what
+// the recipe leaves out.
+func (r Recipe) Resolve(ctx context.Context, dir string) (*Resolved, error) {
+	if err := r.Train.Validate(); err != nil {
+		return nil, err
+	}
+	splits, err := dataset.Load(ctx, r.Data.Name, r.Data.Options(dir))
+	if err != nil {
+		return nil, err
+	}
+	out := &Resolved{Splits: splits}
+	if splits.Train.IsText() {
+		if err := out.buildTokenizer(&r.Data); err != nil {
+			return nil, err
+		}
+	}
+	b, err := r.backbone(splits.Train, out.Tokens)
+	if err != nil {
+		return nil, err
+	}
+	head, err := r.head(b, len(splits.Train.Classes))
+	if err != nil {
+		return nil, err
+	}
+	if out.Network, err = compile.NewNetwork(b, head); err != nil {
+		return nil, err
+	}
+	if r.Backbone, err = backbone.Encode(b); err != nil {
+		return nil, err
+	}
+	if r.Head, err = json.Marshal(head); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	out.Recipe = r
+	return out, nil
+}
+
+func (out *Resolved) buildTokenizer(d *Data) error {
+	if d.Vocabulary == 0 {
+		d.Vocabulary = 8192
+	}
+	if d.MaxLength == 0 {
+		d.MaxLength = 64
+	}
+	var err error
+	if out.Tokenizer, err = token.Build(out.Splits.Train.Texts, d.Vocabulary); err != nil {
+		return err
+	}
+	out.Tokens, err = token.Load(out.Tokenizer)
+	return err
+}
+
+// backbone decodes the backbone, with the fields that follow from the data filled in.
+func (r Recipe) backbone(data *dataset.Set, tokens *token.Tokenizer) (backbone.Backbone, error) {
+	fields := map[string]any{}
+	if r.Backbone != nil {
+		if err := json.Unmarshal(r.Backbone, &fields); err != nil {
+			return nil, fmt.Errorf("train: recipe: backbone: %w", err)
+		}
+	} else {
+		fields = defaultBackbone(data)
+	}
+	fill := func(name string, value any) {
+		if _, given := fields[name]; !given {
+			fields[name] = value
+		}
+	}
+	if data.IsText() {
+		fill("vocab", tokens.VocabSize())
+		fill("max_length", r.Data.MaxLength)
+		fill("pad_id", tokens.PadID())
+	} else {
+		fill("input", data.Dims)
+	}
+	text, err := json.Marshal(fields)
+	if err != nil {
+		return nil, fmt.Errorf("train: recipe: backbone: %w", err)
+	}
+	return backbone.Decode(text)
+}
+
+// defaultBackbone is a small network for the kind of data: an encoder for text, a residual convnet for images and a
+// residual MLP for tables and for images too small to convolve.
+func defaultBackbone(data *dataset.Set) map[string]any {
+	switch {
+	case data.IsText():
+		return map[string]any{"kind": "encoder", "layers": 4, "dim": 128, "heads": 4, "hidden": 512}
+	case len(data.Dims) == 3 && data.Dims[0] >= 16 && data.Dims[1] >= 16:
+		stage := func(channels int) any { return map[string]any{"channels": channels, "blocks": 3} }
+		return map[string]any{"kind": "resnet", "stages": []any{stage(16), stage(32), stage(64)}}
+	default:
+		return map[string]any{"kind": "mlp", "widths": []int{512, 512, 512, 512, 512, 512, 512, 512}, "residual": true}
+	}
+}
+
+// head decodes the head over the default: prefix, reading every depth.
+func (r Recipe) head(b backbone.Backbone, classes int) (laya.Config, error) {
+	var given laya.Config
+	if r.Head != nil {
+		if err := strict.Decode(r.Head, &given); err != nil {
+			return given, fmt.Errorf("train: recipe: head: %w", err)
+		}
+	}
+	head := given
+	if given.Kind == "" || given.Kind == laya.Prefix {
+		head = laya.Default(nil, classes)
+		if r.Head != nil {
+			if err := strict.Decode(r.Head, &head); err != nil {
+				return given, fmt.Errorf("train: recipe: head: %w", err)
+			}
+		}
+	}
+	if head.Classes == 0 || given.Classes == 0 {
+		head.Classes = classes
+	}
+	if len(head.Reads) == 0 {
+		head.Reads = defaultReads(head.Kind, b.Depth())
+	}
+	return head, nil
+}
+
+// defaultReads is every depth the kind can use.
+func defaultReads(kind string, depth int) []int {
+	first := 1
+	switch kind {
+	case laya.Prefix, laya.Linear:
+		first = 0
+	case laya.LastLayer:
+		first = depth
+	}
+	var reads []int
+	for k := first; k <= depth; k++ {
+		reads = append(reads, k)
+	}
+	return reads
+}
