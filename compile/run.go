@@ -12,11 +12,12 @@ import (
 )
 
 // Run takes samples, all of one lane and at most the largest bucket of them, through segment i. With answer it fills
-// their logits and returns their gate scores; without, nobody may leave and the scores mean nothing. A segment that
-// cannot answer never does. On an error the samples are released.
+// their logits and returns their gate scores; without, nobody may leave and the scores mean nothing, unless a sample
+// keeps all answers. A segment that cannot answer never does. On an error the samples are released.
 func (e *Engine) Run(i int, samples []*Sample, answer bool) ([]exit.Scores, error) {
 	s := e.segments[i]
-	answer = answer && s.Answer != nil
+	keeps := func(s *Sample) bool { return s.Keep&KeepAnswers != 0 }
+	answer = s.Answer != nil && (answer || slices.ContainsFunc(samples, keeps))
 	at, _ := slices.BinarySearch(e.buckets, len(samples))
 	if at == len(e.buckets) || len(samples) == 0 {
 		return nil, e.fail(samples, fmt.Errorf("compile: a batch has %d samples, want 1 to %d", len(samples), e.buckets[len(e.buckets)-1]))

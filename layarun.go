@@ -1,0 +1,211 @@
+// Package layarun runs a neural network only as deep as each input needs.
+//
+// [Open] opens a bundle, a trained backbone with a head that reads every block's hidden state, and [Runtime.Predict]
+// answers: every sample leaves at the first exit where the bundle's policy is sure enough of its answer. The batches of
+// all callers share one scheduler, so that what some samples save, others use.
+//
+//	runtime, err := layarun.Open("model", layarun.Options{})
+//	…
+//	defer runtime.Close()
+//	answers, err := runtime.Predict(ctx, layarun.Request{Texts: []string{"what's my balance"}})
+//
+// The command cmd/layarun trains, prunes, certifies, measures and serves such bundles.
+package layarun
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/layarun/layarun/bundle"
+	"github.com/layarun/layarun/compile"
+	"github.com/layarun/layarun/exit"
+	"github.com/layarun/layarun/internal/token"
+	"github.com/layarun/layarun/laya"
+	"github.com/layarun/layarun/schedule"
+)
+
+// Options say how to run a bundle. The zero value is right for most.
+type Options struct {
+	// Backend is what compile.OpenDevice takes: "auto" (also ""), "go", "xla:cpu", …
+	Backend string
+	// Buckets are the batch sizes that are compiled, ascending; nil means DefaultBuckets.
+	Buckets []int
+	// Capacity bounds the samples inside the scheduler; 0 leaves it to the scheduler.
+	Capacity int
+}
+
+// DefaultBuckets are the batch sizes a runtime compiles unless told otherwise: 1, 2 and then multiples of 4 for a while,
+// because batches that shrink at every exit waste much in the gaps between powers of two.
+var DefaultBuckets = []int{1, 2, 4, 8, 12, 16, 24, 32}
+
+// minLength is the shortest padded length of a sequence; lengths double from there.
+const minLength = 16
+
+// Runtime answers for one bundle on one backend. Its methods may be called from any goroutine.
+type Runtime struct {
+	bundle    *bundle.Bundle
+	digest    string
+	device    *compile.Device
+	owned     bool // the device is closed with the runtime
+	engine    *compile.Engine
+	scheduler *schedule.Scheduler[*compile.Sample]
+	tokens    *token.Tokenizer
+	head      laya.HostWeights
+}
+
+// Open opens the bundle in dir and a backend to run it on.
+func Open(dir string, o Options) (*Runtime, error) {
+	b, err := bundle.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	device, err := compile.OpenDevice(o.Backend)
+	if err != nil {
+		return nil, err
+	}
+	r, err := New(b, device, o)
+	if err != nil {
+		device.Close()
+		return nil, err
+	}
+	r.owned = true
+	return r, nil
+}
+
+// New runs a bundle on a device that the caller keeps and closes after the runtime. o.Backend is ignored.
+func New(b *bundle.Bundle, device *compile.Device, o Options) (*Runtime, error) {
+	network, err := compile.NewNetwork(b.Backbone, b.Head)
+	if err != nil {
+		return nil, err
+	}
+	buckets := o.Buckets
+	if buckets == nil {
+		buckets = DefaultBuckets
+	}
+	engine, err := compile.NewEngine(device.Backend, network, b.Weights, buckets, lengths(b.MaxLength))
+	if err != nil {
+		return nil, err
+	}
+	r := &Runtime{bundle: b, digest: b.Digest(), device: device, engine: engine}
+	if b.Tokenizer != nil {
+		if r.tokens, err = token.Load(b.Tokenizer); err != nil {
+			return nil, err
+		}
+	}
+	if r.head, err = laya.ToHost(b.Weights); err != nil {
+		return nil, err
+	}
+	r.scheduler, err = schedule.New(segments{engine}, o.Capacity)
+	return r, err
+}
+
+// lengths are the padded lengths compiled for sequences of at most longest ids.
+func lengths(longest int) []int {
+	var all []int
+	for n := minLength; n < longest; n *= 2 {
+		all = append(all, n)
+	}
+	return append(all, longest)
+}
+
+// Close waits for the samples inside and frees what the runtime holds on the device.
+func (r *Runtime) Close() error {
+	err := r.scheduler.Close(context.Background())
+	if r.owned {
+		r.device.Close()
+	}
+	return err
+}
+
+// Compile compiles everything that requests can ask for, so that none of them waits for it. progress may be nil.
+func (r *Runtime) Compile(progress func(done, total int)) error { return r.engine.Compile(progress) }
+
+// Executables is how many executables have been compiled.
+func (r *Runtime) Executables() int { return r.engine.Executables() }
+
+// Stats counts what has passed through the scheduler.
+func (r *Runtime) Stats() schedule.Stats { return r.scheduler.Stats() }
+
+// Name is the bundle's.
+func (r *Runtime) Name() string { return r.bundle.Name }
+
+// Digest identifies weights, plan and tokenizer: what a certificate refers to.
+func (r *Runtime) Digest() string { return r.digest }
+
+// Backend names the backend that runs, as "go" or "xla:cpu".
+func (r *Runtime) Backend() string { return r.device.Name }
+
+// Classes are the names of the labels.
+func (r *Runtime) Classes() []string { return r.bundle.Classes }
+
+// Dims are the dimensions of a sample, [features] or [height, width, channels]; nil if samples are texts.
+func (r *Runtime) Dims() []int {
+	if r.engine.Network().Sequences() {
+		return nil
+	}
+	return r.bundle.Backbone.Input().Dims
+}
+
+// Exits are the depths at which samples can leave, ascending; the last is the network's depth.
+func (r *Runtime) Exits() []int { return r.engine.Network().Exits() }
+
+// Reads are the depths the head attends to; nil if it has no attention.
+func (r *Runtime) Reads() []int {
+	if !r.bundle.Head.Attends() {
+		return nil
+	}
+	return slices.Clone(r.bundle.Head.Reads)
+}
+
+// MACs is the cost of leaving at an exit for one sample of the given length (ignored but for sequences).
+func (r *Runtime) MACs(depth, length int, exitsOn bool) int64 {
+	return r.engine.Network().MACs(depth, length, exitsOn)
+}
+
+// Policies are the bundle's, by name; the first is the default.
+func (r *Runtime) Policies() []exit.Policy { return r.bundle.Policies }
+
+// Tokens encodes a text as the network reads it; the runtime must be one for texts.
+func (r *Runtime) Tokens(text string) ([]int32, error) {
+	if r.tokens == nil {
+		return nil, errors.New("layarun: the bundle has no tokenizer")
+	}
+	return r.tokens.Encode(text, r.bundle.MaxLength), nil
+}
+
+// policy is the one named: "" the default, "full" the one that never leaves early.
+func (r *Runtime) policy(name string) (exit.Policy, error) {
+	full := exit.Full()
+	if name == full.Name || name == "" && len(r.bundle.Policies) == 0 {
+		return full, nil
+	}
+	for _, p := range r.bundle.Policies {
+		if p.Name == cmp.Or(name, r.bundle.Policies[0].Name) {
+			return p, nil
+		}
+	}
+	names := []string{full.Name}
+	for _, p := range r.bundle.Policies {
+		names = append(names, p.Name)
+	}
+	return exit.Policy{}, fmt.Errorf("%w: policy %q is not one of %v", ErrRequest, name, names)
+}
+
+// segments lets the scheduler run the engine.
+type segments struct{ *compile.Engine }
+
+// Run implements schedule.Segments.
+func (s segments) Run(i int, batch []*compile.Sample, answer bool) ([]schedule.Output[*compile.Sample], error) {
+	scores, err := s.Engine.Run(i, batch, answer)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]schedule.Output[*compile.Sample], len(batch))
+	for row, sample := range batch {
+		out[row] = schedule.Output[*compile.Sample]{State: sample, Scores: scores[row]}
+	}
+	return out, nil
+}
