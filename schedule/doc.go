@@ -26,8 +26,8 @@
 //
 // Steps 2 and 3 alone would let a stream of easy samples, which always fills queue 0, hold up a hard sample for ever.
 // So step 1: with q queues waiting, a queue whose head has seen 4q batches go by without it comes first, the one that
-// has seen most of them before others, the deepest on ties. A queue thus gets at least about a quarter of an equal share
-// of the batches. A smaller factor would cut batches short that a few more arrivals would have filled.
+// has seen most of them before others, the sample that was admitted first on ties. A queue thus gets about a quarter of
+// an equal share of the batches at least. A smaller factor would cut short batches that a few more arrivals would fill.
 //
 // # Which samples leave
 //

@@ -17,6 +17,11 @@ type sample[S any] struct {
 	entered  uint64 // turns taken before the sample came into its present queue
 }
 
+// waitsLonger reports whether s came to its queue before o, or in the same turn but was admitted first.
+func (s *sample[S]) waitsLonger(o *sample[S]) bool {
+	return s.entered < o.entered || s.entered == o.entered && s.seq < o.seq
+}
+
 // queues holds the waiting samples, a queue per segment and lane. It is a plain value: no lock, no clock.
 type queues[S any] struct {
 	bySegment [][]ring[sample[S]] // [segment][lane column]
@@ -57,7 +62,7 @@ func (q *queues[S]) pick() (segment int, next *ring[sample[S]]) {
 	var waiting uint64
 	var overdue, full, oldest *ring[sample[S]]
 	var overdueAt, fullAt, oldestAt int
-	for i := len(q.bySegment) - 1; i >= 0; i-- { // deepest first, so that < and > below settle ties
+	for i := len(q.bySegment) - 1; i >= 0; i-- {
 		for lane := range q.bySegment[i] {
 			r := &q.bySegment[i][lane]
 			if r.len() == 0 {
@@ -65,7 +70,7 @@ func (q *queues[S]) pick() (segment int, next *ring[sample[S]]) {
 			}
 			waiting++
 			head := r.front()
-			if overdue == nil || head.entered < overdue.front().entered {
+			if overdue == nil || head.waitsLonger(overdue.front()) {
 				overdue, overdueAt = r, i
 			}
 			if r.len() >= q.largest && (full == nil || fullAt == i && head.seq < full.front().seq) {

@@ -103,7 +103,9 @@ type player struct {
 }
 
 // log is for the worker's goroutine, and for the player's own while the worker is held up.
-func (p *player) log(format string, args ...any) { p.events = append(p.events, fmt.Sprintf(format, args...)) }
+func (p *player) log(format string, args ...any) {
+	p.events = append(p.events, fmt.Sprintf(format, args...))
+}
 
 func (p *player) returned(format string, args ...any) {
 	p.mu.Lock()

@@ -1,0 +1,323 @@
+package schedule_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/layarun/layarun/exit"
+	"github.com/layarun/layarun/schedule"
+)
+
+// TestAgainstModel plays random submissions, cancellations, deadlines and failures against a model that knows nothing
+// of rings, turns' memory or goroutines: it predicts every batch and every delivery.
+func TestAgainstModel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// rapid asks a *testing.T for its deadline, which a bubble forbids; a plain testing.TB has none.
+		rapid.Check(struct{ testing.TB }{t}, func(t *rapid.T) {
+			m := newMachine(t)
+			defer m.stop()
+			actions := map[string]func(*rapid.T){
+				"submit": m.submit, "finish": m.finish, "finish once more": m.finish, "cancel": m.cancel, "pass": m.pass, "": m.check,
+			}
+			t.Repeat(actions)
+			m.end(t)
+		})
+	})
+}
+
+// subject is a sample as the model sees it.
+type subject struct {
+	id        string
+	call      *submission
+	lane      int
+	rule      limits
+	scores    []float64
+	deadline  time.Time
+	segment   int // it waits for
+	passedBy  int // batches since it came to wait there
+	cancelled bool
+}
+
+type limits struct {
+	policy   exit.Policy
+	min, max int
+}
+
+type submission struct {
+	cancel  context.CancelFunc
+	members []*subject
+}
+
+type machine struct {
+	net      *fake
+	sched    *schedule.Scheduler[*state]
+	capacity int
+	created  int
+	calls    []*submission
+
+	waiting []*subject // in the order of admission
+	running []*subject
+	asked   bool
+
+	want, got map[string]string // what happened: by sample, and "batch"
+}
+
+func newMachine(t *rapid.T) *machine {
+	m := &machine{want: map[string]string{}, got: map[string]string{}}
+	m.net = &fake{
+		depths:  sorted(rapid.SliceOfNDistinct(rapid.IntRange(0, 6), 1, 4, rapid.ID).Draw(t, "depths")),
+		buckets: sorted(rapid.SliceOfNDistinct(rapid.IntRange(1, 5), 1, 3, rapid.ID).Draw(t, "buckets")),
+		finish:  make(chan error),
+	}
+	m.net.started = func(segment int, batch []*state, answer bool) {
+		var ids []string
+		for _, s := range batch {
+			ids = append(ids, s.id)
+		}
+		m.got["batch"] = fmt.Sprintf("segment %d: %v, answer %v", segment, ids, answer)
+	}
+	m.capacity = rapid.IntRange(1, 24).Draw(t, "capacity")
+	var err error
+	if m.sched, err = schedule.New(m.net, m.capacity); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (m *machine) submit(t *rapid.T) {
+	depths := m.net.depths
+	rule := limits{exit.Full(), 0, depths[len(depths)-1]}
+	if rapid.Bool().Draw(t, "exits") {
+		rule.policy = sure(rapid.SampledFrom([]float64{0, .5, 1}).Draw(t, "threshold"), depths...)
+		rule.max = rapid.SampledFrom(depths).Draw(t, "max")
+		rule.min = rapid.IntRange(0, rule.max).Draw(t, "min")
+	}
+	compiled, err := schedule.NewRule(rule.policy, depths, rule.min, rule.max)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	call := &submission{cancel: cancel}
+	var jobs []schedule.Job[*state]
+	for range rapid.IntRange(1, 7).Draw(t, "jobs") {
+		s := &subject{id: fmt.Sprint("s", m.created), call: call, rule: rule, lane: rapid.IntRange(5, 6).Draw(t, "lane")}
+		s.scores = rapid.SliceOfN(rapid.SampledFrom([]float64{-1, 0, .25, .5, 1}), len(depths), len(depths)).Draw(t, "scores")
+		if rapid.IntRange(0, 4).Draw(t, "hurry") == 0 {
+			s.deadline = time.Now().Add(time.Duration(rapid.IntRange(1, 30).Draw(t, "within")) * time.Millisecond)
+		}
+		m.created++
+		call.members = append(call.members, s)
+		jobs = append(jobs, schedule.Job[*state]{State: m.net.enter(s.id, s.lane, s.scores...), Lane: s.lane, Rule: compiled, Deadline: s.deadline})
+	}
+	err = m.sched.TrySubmit(ctx, jobs, func(i int, r schedule.Result[*state]) { m.deliver(call.members[i].id, r) })
+	synctest.Wait()
+	if fits := len(m.waiting)+len(m.running)+len(jobs) <= m.capacity; fits != (err == nil) || !fits && !errors.Is(err, schedule.ErrFull) {
+		t.Fatalf("%d inside, %d more, capacity %d: got error %v", len(m.waiting)+len(m.running), len(jobs), m.capacity, err)
+	}
+	if err != nil {
+		cancel()
+		for _, job := range jobs {
+			m.net.Release(job.State)
+		}
+		return
+	}
+	m.calls = append(m.calls, call)
+	m.waiting = append(m.waiting, call.members...)
+	m.next()
+}
+
+func (m *machine) deliver(id string, r schedule.Result[*state]) {
+	if m.got[id] != "" {
+		m.got[id] += ", again: "
+	}
+	switch {
+	case r.Err != nil:
+		m.got[id] += r.Err.Error()
+	case r.State.gone:
+		m.got[id] += "a state that is gone"
+	default:
+		m.got[id] += fmt.Sprintf("%s at %d, forced %v", r.State.id, r.Depth, r.Forced)
+	}
+}
+
+// next predicts what an idle scheduler does.
+func (m *machine) next() {
+	if m.running != nil {
+		return
+	}
+	m.waiting = slices.DeleteFunc(m.waiting, func(s *subject) bool {
+		switch {
+		case s.cancelled:
+			m.want[s.id] = "context canceled"
+		case !s.deadline.IsZero() && !time.Now().Before(s.deadline):
+			m.want[s.id] = "schedule: deadline passed"
+		default:
+			return false
+		}
+		return true
+	})
+	queues := map[[2]int][]*subject{}
+	for _, s := range m.waiting {
+		key := [2]int{s.segment, s.lane}
+		queues[key] = append(queues[key], s)
+	}
+	if len(queues) == 0 {
+		return
+	}
+	largest := slices.Max(m.net.buckets)
+	chosen := slices.SortedFunc(maps.Values(queues), func(a, b []*subject) int {
+		return slices.Compare(rank(b, len(queues), largest, m.waiting), rank(a, len(queues), largest, m.waiting))
+	})[0]
+	m.running = chosen[:min(len(chosen), largest)]
+	m.waiting = slices.DeleteFunc(m.waiting, func(s *subject) bool { return slices.Contains(m.running, s) })
+	for _, s := range m.waiting {
+		s.passedBy++
+	}
+	m.predictBatch()
+}
+
+// rank orders queues by the rule of the package comment: the largest runs next.
+func rank(queue []*subject, queues, largest int, admitted []*subject) []int {
+	head := queue[0]
+	age := len(admitted) - slices.Index(admitted, head)
+	if head.passedBy >= 4*queues {
+		return []int{2, head.passedBy, age}
+	}
+	if len(queue) >= largest {
+		return []int{1, head.segment, age}
+	}
+	return []int{0, age}
+}
+
+func (m *machine) predictBatch() {
+	segment := m.running[0].segment
+	depth := m.net.depths[segment]
+	var ids []string
+	m.asked = false
+	for _, s := range m.running {
+		ids = append(ids, s.id)
+		early := slices.Contains(s.rule.policy.Exits, depth) && s.rule.min <= depth
+		m.asked = m.asked || early || depth >= s.rule.max
+	}
+	m.want["batch"] = fmt.Sprintf("segment %d: %v, answer %v", segment, ids, m.asked)
+}
+
+// finish lets the running batch end, now and then with an error.
+func (m *machine) finish(t *rapid.T) {
+	if m.running == nil {
+		t.Skip("nothing runs")
+	}
+	fails := rapid.IntRange(0, 9).Draw(t, "fails") == 0
+	delete(m.want, "batch")
+	delete(m.got, "batch")
+	var err error
+	if fails {
+		err = errors.New("broken")
+	}
+	m.net.finish <- err
+	synctest.Wait()
+	for _, s := range m.running {
+		depth, forced := want(s.rule.policy, m.net.depths, s.scores, s.rule.min, s.rule.max)
+		switch here := m.net.depths[s.segment]; {
+		case fails:
+			m.want[s.id] = fmt.Sprintf("schedule: segment %d: broken", s.segment)
+		case here == depth && s.scores[s.segment] < 0:
+			m.want[s.id] = schedule.ErrNotFinite.Error()
+		case here == depth:
+			m.want[s.id] = fmt.Sprintf("%s at %d, forced %v", s.id, depth, forced)
+		default:
+			s.segment++
+			s.passedBy = 0
+			m.waiting = append(m.waiting, s)
+		}
+	}
+	number := func(s *subject) (n int) { fmt.Sscanf(s.id, "s%d", &n); return n }
+	slices.SortFunc(m.waiting, func(a, b *subject) int { return number(a) - number(b) })
+	m.running = nil
+	m.next()
+}
+
+func (m *machine) cancel(t *rapid.T) {
+	if len(m.calls) == 0 {
+		t.Skip("no calls")
+	}
+	call := rapid.SampledFrom(m.calls).Draw(t, "call")
+	call.cancel()
+	for _, s := range call.members {
+		s.cancelled = true
+	}
+	synctest.Wait()
+}
+
+func (m *machine) pass(t *rapid.T) {
+	<-time.After(time.Duration(rapid.IntRange(1, 10).Draw(t, "ms")) * time.Millisecond)
+}
+
+func (m *machine) check(t *rapid.T) {
+	if !maps.Equal(m.got, m.want) {
+		t.Fatalf("got\n%s\nwant\n%s", lines(m.got), lines(m.want))
+	}
+	stats, inside := m.sched.Stats(), len(m.waiting)+len(m.running)
+	queued := 0
+	for _, n := range stats.Waiting {
+		queued += n
+	}
+	if queued != len(m.waiting) || stats.In-stats.Delivered != int64(inside) {
+		t.Fatalf("%d samples wait, %d are inside; stats are %+v", len(m.waiting), inside, stats)
+	}
+}
+
+func lines(events map[string]string) string {
+	var b strings.Builder
+	for _, id := range slices.Sorted(maps.Keys(events)) {
+		fmt.Fprintln(&b, " ", id, events[id])
+	}
+	return b.String()
+}
+
+// end closes the scheduler, with or without patience, and looks for anything left.
+func (m *machine) end(t *rapid.T) {
+	for rapid.Bool().Draw(t, "drain") && m.running != nil {
+		m.finish(t)
+		m.check(t)
+	}
+	m.stop()
+	for _, call := range m.calls {
+		for _, s := range call.members {
+			if got := m.got[s.id]; got == "" || strings.Contains(got, "again") {
+				t.Fatalf("%s was not delivered once: %q", s.id, got)
+			}
+		}
+	}
+	if err := m.net.check(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stop closes the scheduler without patience, however far a test came, and lets the last batch end.
+func (m *machine) stop() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	closed := make(chan error)
+	go func() { closed <- m.sched.Close(ctx) }()
+	synctest.Wait()
+	for open := true; open; {
+		select {
+		case m.net.finish <- nil:
+		case <-closed:
+			open = false
+		}
+	}
+	for _, call := range m.calls {
+		call.cancel()
+	}
+}
