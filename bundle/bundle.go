@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 
 	"github.com/gomlx/compute/dtypes"
@@ -79,6 +80,9 @@ func (b *Bundle) validate() error {
 	if err := layer.CheckWeights(b.Weights, params); err != nil {
 		return fmt.Errorf("%s: %w", weightsFile, err)
 	}
+	if err := b.checkFolded(); err != nil {
+		return fmt.Errorf("%s: %w", manifestFile, err)
+	}
 	if b.Tokenizer != nil && !json.Valid(b.Tokenizer) {
 		return fmt.Errorf("%s: not valid JSON", tokenizerFile)
 	}
@@ -121,7 +125,24 @@ func (b *Bundle) checkInput() error {
 	} else if !text && (b.MaxLength != 0 || b.Tokenizer != nil) {
 		return fmt.Errorf("input: max_length is %d and the tokenizer has %d bytes, want neither: the backbone does not read tokens", b.MaxLength, len(b.Tokenizer))
 	}
+	// The one fact about length that a backbone's Spec cannot tell.
+	if e, ok := b.Backbone.(*backbone.Encoder); ok && b.MaxLength > e.MaxLength {
+		return fmt.Errorf("input: max_length is %d, want at most %d, the rows of the backbone's position table", b.MaxLength, e.MaxLength)
+	}
 	return nil
+}
+
+// checkFolded reports a training form: a bundle holds the form that runs. The weights must fit the backbone.
+func (b *Bundle) checkFolded() error {
+	f, ok := b.Backbone.(backbone.Folder)
+	if !ok {
+		return nil
+	}
+	folded, _, err := f.Fold(b.Weights)
+	if err == nil && !reflect.DeepEqual(folded, b.Backbone) {
+		err = errors.New("backbone is in its training form, want the form that Fold returns")
+	}
+	return err
 }
 
 func (b *Bundle) checkNotes() error {

@@ -1,16 +1,12 @@
 package bundle_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"flag"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
@@ -51,11 +47,7 @@ func tiny(t testing.TB) *bundle.Bundle {
 			Steps: []prune.Step{{What: "block 2", Score: 0.01, Accuracy: 0.5, Drop: 0.001, Accepted: true, Reason: "drop < 0.01"}},
 		},
 	}
-	params, err := b.Params()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.Weights = layer.NewWeights(params, 1)
+	b.Weights = fresh(t, b)
 	b.Policies = []exit.Policy{
 		{Name: "default", Gate: exit.MaxProb, Exits: []int{0, 1}, Thresholds: []exit.Threshold{0.875, exit.Never},
 			Certificate: &exit.Certificate{Risk: "consistency", Eps: 0.02, Delta: 0.05, N: 149, Step: 7, Bound: 0.0199, Bundle: b.Digest(), Path: "ff", Split: "cc"}},
@@ -368,155 +360,58 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-func TestSaveReplaces(t *testing.T) {
-	b := tiny(t)
-	dir := save(t, b)
-	b.Name, b.Profile = "second", nil
-	if err := b.Save(dir); err != nil {
-		t.Fatal(err)
+func TestTextBundle(t *testing.T) {
+	b := &bundle.Bundle{
+		Name: "text", Classes: []string{"no", "yes"}, MaxLength: 8, Tokenizer: []byte("{ }\n"),
+		Backbone: &backbone.Encoder{Vocab: 5, MaxLength: 8, Layers: 1, Dim: 2, Heads: 1, Hidden: 2, Norm: "pre",
+			Positions: "learned", Activation: "gelu", Epsilon: 1e-12, Pool: "mean"},
+		Head: laya.Config{Kind: laya.LastLayer, Reads: []int{1}, Classes: 2},
 	}
-	got, err := bundle.Open(dir)
+	b.Weights = fresh(t, b)
+	got, err := bundle.Open(save(t, b))
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkSame(t, got, b)
-	onlyBundleIn(t, filepath.Dir(dir))
+	if got.Digest() != b.Digest() {
+		t.Error("the digest changed on its way through the disk")
+	}
+	for _, length := range []int{0, 9} { // the position table has 8 rows
+		b.MaxLength = length
+		if err := b.Save(t.TempDir() + "/b"); err == nil || !strings.Contains(err.Error(), "max_length") {
+			t.Errorf("max_length %d: error is %v, want one about max_length", length, err)
+		}
+	}
 }
 
-// onlyBundleIn fails if a save has left something beside b.
-func onlyBundleIn(t *testing.T, parent string) {
+// A residual network is saved in the form that runs, not in that which trains.
+func TestImageBundle(t *testing.T) {
+	b := &bundle.Bundle{
+		Name: "image", Classes: []string{"no", "yes"},
+		Backbone: &backbone.ResNet{Inputs: []int{4, 4, 1}, Stages: []backbone.Stage{{Channels: 2, Blocks: 1}}, Norm: "batch",
+			Shortcut: "A", StemStride: 1, Epsilon: 1e-5},
+		Head: laya.Config{Kind: laya.Linear, Reads: []int{0, 1}, Classes: 2},
+	}
+	b.Weights = fresh(t, b)
+	if err := b.Save(t.TempDir() + "/b"); err == nil || !strings.Contains(err.Error(), "training form") {
+		t.Errorf("error is %v, want one about the training form", err)
+	}
+	var err error
+	if b.Backbone, b.Weights, err = b.Backbone.(backbone.Folder).Fold(b.Weights); err != nil {
+		t.Fatal(err)
+	}
+	got, err := bundle.Open(save(t, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSame(t, got, b)
+}
+
+func fresh(t testing.TB, b *bundle.Bundle) layer.Weights {
 	t.Helper()
-	entries, err := os.ReadDir(parent)
+	params, err := b.Params()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 1 || entries[0].Name() != "b" {
-		t.Errorf("the folder holds %v, want b alone", entries)
-	}
-}
-
-func TestSaveLeavesOtherFoldersAlone(t *testing.T) {
-	b := tiny(t)
-	cases := map[string]func(dir string) error{
-		"a file":      func(dir string) error { return os.WriteFile(dir, nil, 0o666) },
-		"other files": func(dir string) error { return errors.Join(os.Mkdir(dir, 0o777), os.WriteFile(dir+"/x", nil, 0o666)) },
-		"no manifest": func(dir string) error {
-			return errors.Join(os.Mkdir(dir, 0o777), os.WriteFile(dir+"/plan.json", nil, 0o666))
-		},
-		"bundle and own": func(dir string) error { return errors.Join(b.Save(dir), os.WriteFile(dir+"/notes.txt", nil, 0o666)) },
-		"a link":         func(dir string) error { return os.Symlink("elsewhere", dir) },
-	}
-	for name, make := range cases {
-		t.Run(name, func(t *testing.T) {
-			parent := t.TempDir()
-			dir := filepath.Join(parent, "b")
-			if err := make(dir); err != nil {
-				t.Fatal(err)
-			}
-			if err := b.Save(dir); err == nil || !strings.Contains(err.Error(), dir) {
-				t.Errorf("error is %v, want one that names %s", err, dir)
-			}
-			onlyBundleIn(t, parent)
-		})
-	}
-}
-
-// full is a disk with room for some bytes more.
-type full struct {
-	io.Writer
-	room *int
-}
-
-var errFull = errors.New("no space left on device")
-
-func (f full) Write(data []byte) (int, error) {
-	if *f.room -= len(data); *f.room < 0 {
-		return 0, errFull
-	}
-	return f.Writer.Write(data)
-}
-
-func TestSaveOnFullDisk(t *testing.T) {
-	b := tiny(t)
-	dir := save(t, b)
-	before := contents(t, filepath.Dir(dir))
-	size := 0
-	for _, text := range before {
-		size += len(text)
-	}
-	b.Name = "next"
-	for room := 0; room < size; room += 100 { // "next" is as long as "tiny"
-		left := room
-		err := b.SaveThrough(dir, func(w io.Writer) io.Writer { return full{w, &left} })
-		if !errors.Is(err, errFull) || !strings.Contains(err.Error(), dir) {
-			t.Fatalf("room for %d of %d bytes: error is %v, want that of the disk and the folder", room, size, err)
-		}
-		if !maps.Equal(before, contents(t, filepath.Dir(dir))) {
-			t.Fatalf("room for %d of %d bytes: the bundle changed or something was left beside it", room, size)
-		}
-	}
-}
-
-func TestSaveInReadOnlyFolder(t *testing.T) {
-	parent := t.TempDir()
-	if err := os.Chmod(parent, 0o555); err != nil {
-		t.Fatal(err)
-	}
-	if os.Mkdir(filepath.Join(parent, "probe"), 0o777) == nil {
-		parent = os.DevNull // a privileged user may write anywhere but below a device
-	}
-	dir := filepath.Join(parent, "b")
-	if err := tiny(t).Save(dir); err == nil || !strings.Contains(err.Error(), dir) {
-		t.Errorf("error is %v, want one that names %s", err, dir)
-	}
-}
-
-func TestOpenTellsOfAnInterruptedSave(t *testing.T) {
-	dir := save(t, tiny(t))
-	aside := filepath.Join(filepath.Dir(dir), ".b.XYZ.old") // as Save names it
-	if err := os.Rename(dir, aside); err != nil {
-		t.Fatal(err)
-	}
-	refused(t, dir, aside)
-}
-
-// FuzzManifest asks for no panic, and that what opens can be saved and opened again.
-func FuzzManifest(f *testing.F) {
-	files := map[string][]byte{}
-	entries, err := os.ReadDir(tinyDir)
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, e := range entries {
-		if files[e.Name()], err = os.ReadFile(filepath.Join(tinyDir, e.Name())); err != nil {
-			f.Fatal(err)
-		}
-	}
-	f.Add(files["manifest.json"])
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, files["manifest.json"]); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(compact.Bytes())
-	f.Fuzz(func(t *testing.T, manifest []byte) {
-		dir := t.TempDir()
-		for name, data := range files {
-			if name == "manifest.json" {
-				data = manifest
-			}
-			write(t, filepath.Join(dir, name), data)
-		}
-		b, err := bundle.Open(dir)
-		if err != nil {
-			return
-		}
-		again := save(t, b)
-		got, err := bundle.Open(again)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got.Digest() != b.Digest() || !slices.Equal(got.Classes, b.Classes) {
-			t.Error("the bundle changed on its way through the disk")
-		}
-	})
+	return layer.NewWeights(params, 1)
 }

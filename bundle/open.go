@@ -3,12 +3,13 @@ package bundle
 import (
 	"errors"
 	"fmt"
-	"github.com/layarun/layarun/internal/safetensors"
-	"github.com/layarun/layarun/internal/strict"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/layarun/layarun/internal/safetensors"
+	"github.com/layarun/layarun/internal/strict"
 )
 
 // maxText bounds a JSON file of a bundle; the largest tokenizers have some tens of megabytes.

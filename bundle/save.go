@@ -4,13 +4,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"github.com/layarun/layarun/internal/safetensors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+
+	"github.com/layarun/layarun/internal/safetensors"
 )
 
 // Save writes the bundle to dir, all of it or nothing: into a folder beside dir, synced to the disk, then renamed. A
