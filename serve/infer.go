@@ -22,8 +22,9 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
 	if m == nil {
 		return
 	}
-	if state := s.phase.Load(); state != ready && state != draining {
-		s.unavailable(w, state)
+	if s.phase.Load() == starting {
+		w.Header().Set("Retry-After", "1")
+		s.refuse(w, http.StatusServiceUnavailable, errors.New(reasons[starting]))
 		return
 	}
 	request, err := s.read(w, r, m)

@@ -139,14 +139,6 @@ func byVersion(a, b Model) int {
 	return cmp.Or(cmp.Compare(a.Name(), b.Name()), cmp.Compare(len(a.Version()), len(b.Version())), cmp.Compare(a.Version(), b.Version()))
 }
 
-// unavailable refuses a request in a phase in which the server does not answer.
-func (s *Server) unavailable(w http.ResponseWriter, state int32) {
-	if state == starting {
-		w.Header().Set("Retry-After", "1")
-	}
-	s.refuse(w, http.StatusServiceUnavailable, fmt.Errorf("%s", reasons[state]))
-}
-
 // refuse answers with an error.
 func (s *Server) refuse(w http.ResponseWriter, status int, err error) {
 	writeJSON(w, status, map[string]string{"error": "serve: " + err.Error()})
@@ -190,7 +182,7 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // logged writes the access log and, once the server drains, asks clients to connect elsewhere.
 func (s *Server) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.phase.Load() >= draining {
+		if s.phase.Load() == draining {
 			w.Header().Set("Connection", "close")
 		}
 		start, rec := time.Now(), &recorder{ResponseWriter: w, status: http.StatusOK}

@@ -1,8 +1,10 @@
 package serve
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 )
 
@@ -29,7 +31,14 @@ func newScanner(in io.Reader) *scanner { return &scanner{in: in, buf: make([]byt
 // readError is a failure of the stream, not of the text in it.
 type readError struct{ err error }
 
-func (e *readError) Error() string { return "the body cannot be read: " + e.err.Error() }
+func (e *readError) Error() string {
+	var tooLarge *http.MaxBytesError
+	if errors.As(e.err, &tooLarge) {
+		return fmt.Sprintf("the body has more than %d bytes, the limit before and after decompression", tooLarge.Limit)
+	}
+	return "the body cannot be read: " + e.err.Error()
+}
+
 func (e *readError) Unwrap() error { return e.err }
 
 // fieldError is an error about the value at a path such as inputs[0].shape[1].

@@ -103,6 +103,13 @@ func status(h http.Handler, method, path, body string) *httptest.ResponseRecorde
 	return w
 }
 
+// statusOf posts a body that is read piece by piece.
+func statusOf(h http.Handler, path string, body io.Reader) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("POST", path, body))
+	return w
+}
+
 // message is the error of an answer; it fails the test if the answer is not {"error": "serve: …"}.
 func message(t testing.TB, w *httptest.ResponseRecorder) string {
 	t.Helper()
@@ -290,6 +297,46 @@ func TestOutputsSelect(t *testing.T) {
 		w := status(s, "POST", "/v2/models/pair/infer", `{`+ask+`,"inputs":[{"name":"input","datatype":"FP32","shape":[1,2],"data":[1,2]}]}`)
 		if got := names(t, w.Body); !slices.Equal(got, want) {
 			t.Errorf("%s: outputs %v, want %v", ask, got, want)
+		}
+	}
+}
+
+// slowly is a body that comes in pieces of a few bytes.
+type slowly struct {
+	left  []byte
+	piece int
+}
+
+func (s *slowly) Read(p []byte) (int, error) {
+	if len(s.left) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), s.piece)], s.left)
+	s.left = s.left[n:]
+	return n, nil
+}
+
+// BenchmarkInfer32Images decodes the JSON of 32 CIFAR images: 98,304 numbers.
+func BenchmarkInfer32Images(b *testing.B) {
+	m := &fake{name: "cifar", input: serve.Input{Kind: serve.Image, Dims: []int{32, 32, 3}}}
+	m.predict = func(_ context.Context, r serve.Request) ([]serve.Answer, error) { return nil, serve.ErrFull }
+	o := options()
+	o.MaxBody, o.MaxSamples = 64<<20, 32
+	s := newServer(b, o, m)
+	values := make([]float32, 32*32*32*3)
+	for i := range values {
+		values[i] = float32(i%256) / 255
+	}
+	data, err := json.Marshal(values)
+	if err != nil {
+		b.Fatal(err)
+	}
+	body := `{"inputs":[{"name":"input","datatype":"FP32","shape":[32,32,32,3],"data":` + string(data) + `}]}`
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if w := status(s, "POST", "/v2/models/cifar/infer", body); w.Code != 503 {
+			b.Fatal(w.Body)
 		}
 	}
 }

@@ -18,15 +18,13 @@ import (
 const (
 	starting int32 = iota // warming up: live, not ready, infer is refused
 	ready
-	draining // not ready, but infer is answered, while load balancers take notice
-	stopping // requests in flight end, new ones are refused
+	draining // not ready; requests are answered as long as they come in
 )
 
 // reasons say why a server that is not ready is not.
 var reasons = map[int32]string{
 	starting: "the model is warming up",
 	draining: "the server is draining",
-	stopping: errStopping.Error(),
 }
 
 // Server answers for one or more models.
@@ -149,7 +147,6 @@ func (s *Server) drain(server *http.Server, cut context.CancelCauseFunc) error {
 		s.options.Logger.Info("serve: draining", "delay", s.options.DrainDelay)
 		<-time.After(s.options.DrainDelay)
 	}
-	s.phase.Store(stopping)
 	ctx, cancel := context.WithTimeout(context.Background(), s.options.ExitTimeout)
 	defer cancel()
 	err := server.Shutdown(ctx)
