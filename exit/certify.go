@@ -2,6 +2,7 @@ package exit
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -34,6 +35,10 @@ func Calibrate(validation, calibration *Table, o Options) (Policy, Report, error
 	}
 	if validation.Bundle != calibration.Bundle {
 		return Policy{}, Report{}, fmt.Errorf("exit: validation scores are of bundle %q, calibration scores of %q, want one", validation.Bundle, calibration.Bundle)
+	}
+	if !slices.Equal(validation.Exits, calibration.Exits) || !slices.Equal(validation.Classes, calibration.Classes) {
+		return Policy{}, Report{}, fmt.Errorf("exit: validation has exits %v and classes %q, calibration %v and %q, want the same",
+			validation.Exits, validation.Classes, calibration.Exits, calibration.Classes)
 	}
 	path, err := NewPath(validation, o)
 	if err != nil {

@@ -75,6 +75,26 @@ func (t *trial) lossesOf(a aligned, order []int) []int8 {
 	return out
 }
 
+// halves deals the samples out to two trials, in the order of [shuffled]. A single sample goes to both.
+func (t *trial) halves() (first, second *trial) {
+	order := shuffled(len(t.losses))
+	middle := len(order) / 2
+	return t.subset(order[:max(middle, 1)]), t.subset(order[middle:])
+}
+
+func (t *trial) subset(samples []int) *trial {
+	table := *t.table
+	table.Labels, table.Scores = nil, nil
+	table.Logits, table.Alpha = nil, nil // the losses are known already
+	sub := &trial{table: &table, risk: t.risk}
+	for _, i := range samples {
+		table.Labels = append(table.Labels, t.table.Labels[i])
+		table.Scores = append(table.Scores, t.table.Scores[i])
+		sub.losses = append(sub.losses, t.losses[i])
+	}
+	return sub
+}
+
 // shuffled is a fixed permutation of n samples. Betting needs an order that knows nothing of the losses, and files are
 // often sorted by class; a constant seed keeps the certificate a function of the table alone.
 func shuffled(n int) []int {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -57,9 +58,8 @@ func (p Path) Digest() (string, error) {
 }
 
 // NewPath lays the path on the validation table: for each gate of o and each family a nested chain of policies, of which
-// the cheapest at the risk target is taken. Cheapest is judged by the walk that [Certify] would take were the validation
-// split the calibration split, since what counts is how far the certificate will go; chains that tie are told apart by
-// their cost where the validation risk reaches eps.
+// the cheapest at the risk target is taken. Thresholds per exit fit the noise of the samples they were laid on, so the
+// choice is cross-fitted: each half of the split judges the chains laid on the other. The chosen one is laid on both.
 func NewPath(validation *Table, o Options) (Path, error) {
 	if err := o.Validate(); err != nil {
 		return Path{}, err
@@ -71,29 +71,36 @@ func NewPath(validation *Table, o Options) (Path, error) {
 	if len(validation.Exits) < 2 {
 		return Path{}, errors.New("exit: path: the table has one exit, nothing can leave early")
 	}
-	var best Path
-	var bestCosts [2]float64
-	for _, gate := range o.Gates {
-		for _, family := range []string{OneThreshold, PerExit} {
-			p := v.path(gate, family)
-			costs := [2]float64{p.Steps[v.walk(p, o).Step].Cost, p.costAt(o.Eps)}
-			if best.Steps == nil || slices.Compare(costs[:], bestCosts[:]) < 0 {
-				best, bestCosts = p, costs
+	first, second := v.halves()
+	best, gate, family := math.Inf(1), "", ""
+	for _, g := range o.Gates {
+		for _, f := range []string{OneThreshold, PerExit} {
+			cost := first.costOf(second.path(g, f), o.Eps) + second.costOf(first.path(g, f), o.Eps)
+			if cost < best {
+				best, gate, family = cost, g, f
 			}
 		}
 	}
-	return best, nil
+	return v.path(gate, family), nil
 }
 
-// costAt is the cost of the last step whose validation risk is at most eps.
-func (p Path) costAt(eps float64) float64 {
-	i, _ := slices.BinarySearchFunc(p.Steps, eps, func(s Step, eps float64) int {
-		if s.Risk <= eps {
-			return -1
+// costOf is what the path costs on these samples before the risk exceeds eps/4, eps/2, 3 eps/4 and eps, summed: the
+// certificate will stop somewhere below eps, and four points are less noisy than one.
+func (t *trial) costOf(p Path, eps float64) float64 {
+	var total, before float64
+	quarter := 1
+	for i := range p.Steps {
+		m := t.measure(t.table.align(p.Policy(i)))
+		for quarter <= 4 && float64(4*m.drop()) > float64(quarter)*eps*float64(len(t.losses)) {
+			total += before
+			quarter++
 		}
-		return 1
-	})
-	return p.Steps[max(0, i-1)].Cost
+		if quarter > 4 {
+			return total
+		}
+		before = float64(m.macs)
+	}
+	return total + float64(5-quarter)*before
 }
 
 // path thins a chain to steps that lie evenly in cost: what a walk loses by its granularity is then at most one part in
@@ -105,18 +112,18 @@ func (t *trial) path(gate, family string) Path {
 	n := float64(len(t.table.Labels))
 	full := max(1, float64(t.table.MACs[len(early)])*n)
 	never := t.measure(chain[0]).macs
-	once := t.measure(chain[len(chain)-1]).macs
-	spacing := float64(never-once) / (PathLength - 1)
+	saving := max(1, float64(never-t.measure(chain[len(chain)-1]).macs))
 
 	var risk float64
+	taken := 0 // the slot of cost of the step before, of PathLength - 1 equal slots
 	for i, a := range chain {
 		m := t.measure(a)
 		risk = max(risk, float64(m.drop())/n)
-		target := float64(never) - float64(len(p.Steps))*spacing
-		ends := i == 0 || i == len(chain)-1
-		if !ends && (float64(m.macs) > target || m.macs <= once) {
+		slot := int(float64(never-m.macs) / saving * (PathLength - 1))
+		if ends := i == 0 || i == len(chain)-1; !ends && (slot <= taken || slot >= PathLength-1) {
 			continue
 		}
+		taken = slot
 		p.Steps = append(p.Steps, Step{Thresholds: a.thresholds, Risk: risk, Cost: float64(m.macs) / full})
 	}
 	return p
@@ -138,7 +145,6 @@ func (t *trial) chain(gate int, family string) []aligned {
 		}
 	}
 	slices.Sort(levels)
-
 	chain := []aligned{{gate: gate, thresholds: slices.Repeat([]Threshold{Never}, last)}}
 	for i := range chainLength {
 		if len(levels) == 0 {
