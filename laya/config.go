@@ -42,7 +42,7 @@ type Config struct {
 	GELU bool `json:"gelu,omitempty"`
 	// ValueNorm mixes RMSNorm(z_i) * g_i instead of z_i.
 	ValueNorm bool `json:"value_norm,omitempty"`
-	// ExitScale gives each exit's logits a scale and a bias per class of its own.
+	// ExitScale gives each exit's logits a scale (one number) and a bias per class of its own.
 	ExitScale bool `json:"exit_scale,omitempty"`
 	// Correction adds h_agg @ D_k to h_agg at exit k, D_k = 0 at the start: a strictly shared classifier starves the
 	// middle exits.
@@ -76,45 +76,11 @@ func (c Config) Validate() error {
 	if !slices.Contains(kinds, c.Kind) {
 		fault("kind is %q, want one of %v", c.Kind, kinds)
 	}
-	if len(c.Reads) == 0 {
-		fault("reads is empty, want at least the last depth")
-	}
-	for i, d := range c.Reads {
-		if d < 0 || i > 0 && d <= c.Reads[i-1] {
-			fault("reads is %v, want depths >= 0 in ascending order", c.Reads)
-			break
-		}
-	}
-	if c.Kind == LastLayer && len(c.Reads) != 1 {
-		fault("reads is %v, want one depth for kind lastlayer", c.Reads)
-	}
-	if (c.Kind == Joint || c.Kind == Concat || c.Kind == ScalarMix) && len(c.Reads) > 0 && c.Reads[0] == 0 {
-		fault("reads is %v, but kind %s does not read depth 0", c.Reads, c.Kind)
-	}
 	if c.Classes < 2 {
 		fault("classes is %d, want at least 2", c.Classes)
 	}
-	adapts := c.Kind == Prefix || c.Kind == Joint || c.Kind == Concat || c.Kind == ScalarMix
-	scores := c.Kind == Prefix || c.Kind == Joint
-	checkUse := func(name string, value int, used bool) {
-		if used && value < 1 {
-			fault("%s is %d, want at least 1 for kind %s", name, value, c.Kind)
-		} else if !used && value != 0 {
-			fault("%s is %d, but kind %s does not use it", name, value, c.Kind)
-		}
-	}
-	checkUse("dim", c.Dim, adapts)
-	checkUse("hidden", c.Hidden, scores || c.Kind == Concat)
-	if scores && (math.IsNaN(c.Tau) || math.IsInf(c.Tau, 0) || c.Tau <= 0) {
-		fault("tau is %v, want a finite number > 0", c.Tau)
-	} else if !scores && c.Tau != 0 {
-		fault("tau is %v, but kind %s does not use it", c.Tau, c.Kind)
-	}
-	if scores && c.Psi != "identity" && c.Psi != "mlp" {
-		fault("psi is %q, want identity or mlp", c.Psi)
-	} else if !scores && c.Psi != "" {
-		fault("psi is %q, but kind %s does not use it", c.Psi, c.Kind)
-	}
+	c.validateReads(fault)
+	c.validateScorer(fault)
 	if c.TapNorm != "" && c.TapNorm != "layer" {
 		fault("tap_norm is %q, want \"\" or \"layer\"", c.TapNorm)
 	}
@@ -125,4 +91,48 @@ func (c Config) Validate() error {
 		fault("dropout is %v, want 0 <= dropout < 1", c.Dropout)
 	}
 	return errors.Join(faults...)
+}
+
+// validateReads checks the depths, and which of them the kind can read.
+func (c Config) validateReads(fault func(format string, args ...any)) {
+	if len(c.Reads) == 0 {
+		fault("reads is empty, want at least the last depth")
+		return
+	}
+	for i, d := range c.Reads {
+		if d < 0 || i > 0 && d <= c.Reads[i-1] {
+			fault("reads is %v, want depths >= 0 in ascending order", c.Reads)
+			break
+		}
+	}
+	if c.Kind == LastLayer && len(c.Reads) != 1 {
+		fault("reads is %v, want one depth for kind lastlayer", c.Reads)
+	}
+	if (c.Kind == Joint || c.Kind == Concat || c.Kind == ScalarMix) && c.Reads[0] == 0 {
+		fault("reads is %v, but kind %s does not read depth 0", c.Reads, c.Kind)
+	}
+}
+
+// validateScorer checks the widths, tau and psi: in range where the kind uses them, zero where it does not.
+func (c Config) validateScorer(fault func(format string, args ...any)) {
+	scores := c.Kind == Prefix || c.Kind == Joint
+	width := func(name string, value int, used bool) {
+		if used && value < 1 {
+			fault("%s is %d, want at least 1 for kind %s", name, value, c.Kind)
+		} else if !used && value != 0 {
+			fault("%s is %d, but kind %s does not use it", name, value, c.Kind)
+		}
+	}
+	width("dim", c.Dim, scores || c.Kind == Concat || c.Kind == ScalarMix)
+	width("hidden", c.Hidden, scores || c.Kind == Concat)
+	if scores && (math.IsNaN(c.Tau) || math.IsInf(c.Tau, 0) || c.Tau <= 0) {
+		fault("tau is %v, want a finite number > 0", c.Tau)
+	} else if !scores && c.Tau != 0 {
+		fault("tau is %v, but kind %s does not use it", c.Tau, c.Kind)
+	}
+	if scores && c.Psi != "identity" && c.Psi != "mlp" {
+		fault("psi is %q, want identity or mlp", c.Psi)
+	} else if !scores && c.Psi != "" {
+		fault("psi is %q, but kind %s does not use it", c.Psi, c.Kind)
+	}
 }

@@ -22,10 +22,11 @@
 //
 // Kind prefix, the default, differs in three ways that let it answer at every depth k it reads:
 //
-//	k_i    = u_i / sqrt(mean(u_i^2) + 1e-6)            a normalised key: magnitude cannot buy attention
-//	s_i    = GELU(k_i @ W_s + e_i) @ v + b_i           depends on depth i only; e_i and b_i belong to the depth
-//	alpha^(k)  = softmax(s_1 … s_k / tau)              over the depths computed so far
-//	logits^(k) = scale_k ((h + h @ D_k) @ W + b) + bias_k     h = sum_{i<=k} alpha_i^(k) z_i
+//	k_i        = u_i / sqrt(mean(u_i^2) + 1e-6)              a normalised key: magnitude cannot buy attention
+//	s_i        = GELU(k_i @ W_s + e_i) @ v + b_i             depends on depth i only; e_i and b_i belong to the depth
+//	alpha^(k)  = softmax(s_i/tau over the reads i <= k)      over the depths computed so far
+//	h          = sum_{i<=k} alpha_i^(k) z_i
+//	logits^(k) = scale_k ((h + h @ D_k) @ W + b) + bias_k    one W and b for all exits, and what little is the exit's own
 //
 // v, b_i, e_i and D_k start at zero, so that a fresh head attends to all it has read alike and all exits start as one
 // classifier. The switches of [Config] add, in this order, a layer norm (epsilon 1e-5) and dropout before the adapter, and
@@ -53,26 +54,28 @@
 //
 // # Weights
 //
-// All float32. k is a depth of Reads, L their number, C the classes, d* = Dim, w = Hidden. Kernels start Glorot-uniform,
-// biases and all others at zero but for those marked 1.
+// All float32. k is a depth of Reads, L their number, C the classes, d* = Dim, w = Hidden. Kernels start Glorot-uniform
+// and biases at zero; where another start is meant, it stands behind the symbol.
 //
-//	name                            shape        symbol      kinds
-//	head.<k>.adapter.kernel, .bias  [d_k,d*] [d*]  A_k, a_k  prefix, joint, concat, scalarmix
-//	head.<k>.norm.gain, .bias       [d_k] [d_k]  gain 1      prefix with TapNorm
-//	head.<k>.value.gain             [d*]         g_k, 1      prefix with ValueNorm
-//	head.<k>.score.embedding        [w]          e_k         prefix
-//	head.<k>.score.bias             [1]          b_k         prefix
-//	head.<k>.exit.scale             [1]          scale_k, 1  prefix with ExitScale
-//	head.<k>.exit.bias              [C]          bias_k      prefix with ExitScale
-//	head.<k>.exit.correction        [d*,d*]      D_k, 0      prefix with Correction
-//	head.<k>.classifier.kernel, .bias  [d_k,C] [C]           linear
-//	head.score.kernel               [d*,w]       W_s         prefix
-//	head.score.vector               [w,1]        v, 0        prefix
-//	head.score.0.kernel, .bias      [L d*,w] [w] S_0, t_0    joint
-//	head.score.1.kernel, .bias      [w,L] [L]    S_1, t_1    joint
-//	head.scores                     [L]          s           scalarmix
-//	head.psi.0.kernel, .bias        [d*,d*] [d*]             prefix, joint with Psi mlp
-//	head.psi.1.kernel, .bias        [d*,d*] [d*]             prefix, joint with Psi mlp
-//	head.mlp.kernel, .bias          [L d*,w] [w] M, m        concat
-//	head.classifier.kernel, .bias   [d*,C] [C]   W, b        all but linear; [d_L,C] for lastlayer, [w,C] for concat
+//	name                               shape          symbol, start  kinds
+//	head.<k>.adapter.kernel, .bias     [d_k,d*] [d*]  A_k, a_k       prefix, joint, concat, scalarmix
+//	head.<k>.norm.gain, .bias          [d_k] [d_k]    1, 0           prefix with TapNorm
+//	head.<k>.value.gain                [d*]           g_k, 1         prefix with ValueNorm
+//	head.<k>.score.embedding           [w]            e_k, 0         prefix
+//	head.<k>.score.bias                [1]            b_k            prefix
+//	head.<k>.exit.scale                [1]            scale_k, 1     prefix with ExitScale
+//	head.<k>.exit.bias                 [C]            bias_k         prefix with ExitScale
+//	head.<k>.exit.correction           [d*,d*]        D_k, 0         prefix with Correction
+//	head.<k>.classifier.kernel, .bias  [d_k,C] [C]                   linear
+//	head.score.kernel                  [d*,w]         W_s            prefix
+//	head.score.vector                  [w,1]          v, 0           prefix
+//	head.score.0.kernel, .bias         [L d*,w] [w]   S_0, t_0       joint
+//	head.score.1.kernel, .bias         [w,L] [L]      S_1, t_1       joint
+//	head.scores                        [L]            s, 0           scalarmix
+//	head.psi.0.kernel, .bias           [d*,d*] [d*]                  prefix, joint with Psi mlp
+//	head.psi.1.kernel, .bias           [d*,d*] [d*]                  prefix, joint with Psi mlp
+//	head.mlp.kernel, .bias             [L d*,w] [w]   M, m           concat
+//	head.classifier.kernel, .bias      [d*,C] [C]     W, b           prefix, joint, scalarmix
+//	                                   [w,C] [C]                     concat
+//	                                   [d_L,C] [C]                   lastlayer
 package laya

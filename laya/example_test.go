@@ -41,11 +41,11 @@ func Example() {
 				params[p.Name] = nodes[len(in)+i]
 			}
 			return op.Apply(layer.NewPass(params, nil), nodes[:len(in)])
-		}).MustExec(args...)
+		}).MustCall(args...)
 	}
 
 	batch := 4
-	carry := graph.MustNewExec(backend, func(x *graph.Node) []*graph.Node { return h.Start(x.Graph(), batch) }).MustExec(float32(0))
+	carry := graph.MustNewExec(backend, func(x *graph.Node) []*graph.Node { return h.Start(x.Graph(), batch) }).MustCall(float32(0))
 	var scores []float32 // of the first sample
 	for _, depth := range h.Config().Reads {
 		tap := layer.Param{Dims: []int{batch, []int{16, 32, 32}[depth]}, Init: layer.Ones}.New(nil) // from the backbone

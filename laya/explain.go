@@ -63,15 +63,8 @@ func ToHost(weights layer.Weights) (HostWeights, error) {
 // and scalarmix, scores of all reads). Kind lastlayer has one contribution, of its tap, and no scores. The other kinds are
 // not additive in what they read: an error.
 func Contributions(c Config, weights HostWeights, exit int, scores []float32, values [][]float32) (contributions [][]float64, bias []float64, err error) {
-	if !c.Attends() && c.Kind != LastLayer {
-		return nil, nil, fmt.Errorf("laya: a head of kind %s has no contributions per depth", c.Kind)
-	}
-	if !slices.Contains(c.Exits(), exit) {
-		return nil, nil, fmt.Errorf("laya: depth %d is no exit of this head, want one of %v", exit, c.Exits())
-	}
-	reads, _ := slices.BinarySearch(c.Reads, exit+1)
-	if len(values) != reads || c.Attends() && len(scores) != reads {
-		return nil, nil, fmt.Errorf("laya: %d scores and %d values at exit %d, want %d of each", len(scores), len(values), exit, reads)
+	if err := checkExplained(c, exit, len(scores), len(values)); err != nil {
+		return nil, nil, err
 	}
 	alpha := Attention(c, scores)
 	if c.Kind == LastLayer {
@@ -88,6 +81,21 @@ func Contributions(c Config, weights HostWeights, exit int, scores []float32, va
 		contributions = append(contributions, e.contribution(alpha[i], z))
 	}
 	return contributions, e.bias, nil
+}
+
+// checkExplained refuses what [Contributions] cannot split, and a number of scores or values that is not that of the reads.
+func checkExplained(c Config, exit, scores, values int) error {
+	if !c.Attends() && c.Kind != LastLayer {
+		return fmt.Errorf("laya: a head of kind %s has no contributions per depth", c.Kind)
+	}
+	if !slices.Contains(c.Exits(), exit) {
+		return fmt.Errorf("laya: depth %d is no exit of this head, want one of %v", exit, c.Exits())
+	}
+	reads, _ := slices.BinarySearch(c.Reads, exit+1)
+	if values != reads || c.Attends() && scores != reads {
+		return fmt.Errorf("laya: %d scores and %d values at exit %d, want %d of each", scores, values, exit, reads)
+	}
+	return nil
 }
 
 // exitWeights is what turns h_agg into the logits of one exit.

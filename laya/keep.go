@@ -80,28 +80,37 @@ func KeepWeights(c Config, weights layer.Weights, blocks, reads []int) (layer.We
 		}
 		kept[name] = t
 	}
-	slots := make([]int, len(reads))
-	for i, depth := range reads {
-		slots[i] = slices.Index(c.Reads, depth)
-	}
-	if len(slots) == len(c.Reads) {
-		return kept, nil
-	}
-	cuts := cutsOf(c)
-	for _, name := range slices.Sorted(maps.Keys(cuts)) {
-		t, ok := kept[name]
-		if !ok {
-			return nil, fmt.Errorf("laya: weight %q is missing", name)
-		}
-		if kept[name], err = cutAxis(t, cuts[name], len(c.Reads), slots); err != nil {
-			return nil, fmt.Errorf("laya: weight %q: %w", name, err)
+	if len(reads) < len(c.Reads) {
+		if err := cut(c, kept, reads); err != nil {
+			return nil, err
 		}
 	}
 	return kept, nil
 }
 
-// cutsOf names the weights that have a slot for each read, and the axis that holds the slots.
-func cutsOf(c Config) map[string]int {
+// cut replaces the weights that have a slot for each read by those of the kept reads alone.
+func cut(c Config, weights layer.Weights, reads []int) error {
+	slots := make([]int, len(reads))
+	for i, depth := range reads {
+		slots[i] = slices.Index(c.Reads, depth)
+	}
+	axes := slotAxes(c)
+	for _, name := range slices.Sorted(maps.Keys(axes)) {
+		t, ok := weights[name]
+		if !ok {
+			return fmt.Errorf("laya: weight %q is missing", name)
+		}
+		smaller, err := cutAxis(t, axes[name], len(c.Reads), slots)
+		if err != nil {
+			return fmt.Errorf("laya: weight %q: %w", name, err)
+		}
+		weights[name] = smaller
+	}
+	return nil
+}
+
+// slotAxes names the weights that have a slot for each read, and the axis that holds the slots.
+func slotAxes(c Config) map[string]int {
 	switch c.Kind {
 	case Joint:
 		return map[string]int{SharedName + ".score.0.kernel": 0, SharedName + ".score.1.kernel": 1, SharedName + ".score.1.bias": 0}

@@ -100,7 +100,8 @@ func prefixScore(p *layer.Pass, c Config, z *graph.Node) *graph.Node {
 // accumulate adds one value z [batch, d*] with the score t = s/tau [batch, 1] to the online softmax (Milakov and
 // Gimelshein 2018). The slow form is acc/l = sum_i softmax(t_1..k)_i z_i.
 //
-// The maximum cancels in acc/l, so no gradient flows through it: that keeps the -Inf of the start out of the derivatives.
+// The maximum cancels in acc/l, so its gradient is zero. Stopping it saves that work and keeps the -Inf of the start out of
+// the backward pass.
 func accumulate(m, l, acc, t, z *graph.Node) (_, _, _ *graph.Node) {
 	top := graph.StopGradient(graph.Max(m, t))
 	old := graph.Exp(graph.Sub(m, top))
