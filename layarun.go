@@ -113,7 +113,7 @@ func lengths(longest int) []int {
 
 // Close waits for the samples inside and frees what the runtime holds on the device.
 func (r *Runtime) Close() error {
-	err := r.scheduler.Close(context.Background())
+	err := errors.Join(r.scheduler.Close(context.Background()), r.engine.Close())
 	if r.owned {
 		r.device.Close()
 	}

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ import (
 type Engine struct {
 	network  *Network
 	backend  compute.Backend
+	weights  layer.Weights // on the device
 	segments []engineSegment
 	carry    []layer.Spec // of the start
 	buckets  []int
@@ -48,7 +50,8 @@ type engineSegment struct {
 }
 
 // NewEngine prepares network with the given weights for batches of the given buckets (ascending batch sizes) and, for
-// networks over sequences, padded lengths (ascending). It compiles nothing yet. The engine shares the weights' tensors.
+// networks over sequences, padded lengths (ascending). It compiles nothing yet. The weights are copied to the
+// device, where they stay until Close.
 func NewEngine(backend compute.Backend, network *Network, weights layer.Weights, buckets, lengths []int) (*Engine, error) {
 	if err := checkBuckets("bucket", buckets); err != nil {
 		return nil, err
@@ -63,8 +66,15 @@ func NewEngine(backend compute.Backend, network *Network, weights layer.Weights,
 	if err := layer.CheckWeights(weights, network.Params()); err != nil {
 		return nil, err
 	}
-	e := &Engine{network: network, backend: backend, buckets: buckets, lengths: lengths,
+	e := &Engine{network: network, backend: backend, weights: layer.Weights{}, buckets: buckets, lengths: lengths,
 		executables: map[string]*graph.Exec{}, forms: map[form]*graph.Exec{}}
+	for name, t := range weights {
+		clone, err := t.OnDeviceClone(backend, 0)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("compile: weight %q: %w", name, err), e.Close())
+		}
+		e.weights[name] = clone
+	}
 	depth, reads := 0, network.Head.Config().Reads
 	for i, s := range network.Segments() {
 		es := engineSegment{Segment: s, carry: network.Head.Carry(-1)}
@@ -73,7 +83,7 @@ func NewEngine(backend compute.Backend, network *Network, weights layer.Weights,
 		}
 		for _, op := range s.ops(true) {
 			for _, p := range op.Params {
-				es.weights = append(es.weights, weights[op.FullName(p)])
+				es.weights = append(es.weights, e.weights[op.FullName(p)])
 			}
 		}
 		e.segments = append(e.segments, es)
@@ -92,6 +102,15 @@ func checkBuckets(name string, sizes []int) error {
 		return fmt.Errorf("compile: no %s sizes given, want at least one", name)
 	}
 	return nil
+}
+
+// Close frees the weights. No sample may be on its way.
+func (e *Engine) Close() error {
+	var faults []error
+	for _, t := range e.weights {
+		faults = append(faults, t.FinalizeAll())
+	}
+	return errors.Join(faults...)
 }
 
 // Network is what the engine runs.

@@ -1,0 +1,312 @@
+package compile_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/gomlx/compute"
+	_ "github.com/gomlx/compute/gobackend"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/layarun/layarun/backbone"
+	"github.com/layarun/layarun/compile"
+	"github.com/layarun/layarun/exit"
+	"github.com/layarun/layarun/laya"
+	"github.com/layarun/layarun/layer"
+)
+
+// tolerance: float32 sums of a few dozen terms of order 1, in another order.
+const tolerance = 1e-5
+
+func newGo(t testing.TB) compute.Backend {
+	t.Helper()
+	b, err := compute.NewWithConfig("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Finalize)
+	return b
+}
+
+// networks are small ones of every kind of backbone.
+func networks(t testing.TB) map[string]*compile.Network {
+	t.Helper()
+	all := map[string]*compile.Network{}
+	add := func(name, backboneJSON string, head laya.Config) {
+		b, err := backbone.Decode([]byte(backboneJSON))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all[name], err = compile.NewNetwork(b, head); err != nil {
+			t.Fatal(err)
+		}
+	}
+	prefix := func(reads ...int) laya.Config {
+		c := laya.Default(reads, 3)
+		c.Dim, c.Hidden = 6, 5
+		return c
+	}
+	mlp := `{"kind":"mlp","input":[5],"widths":[8,8,8,8],"residual":true}`
+	add("mlp", mlp, prefix(0, 1, 2, 3, 4))
+	add("mlp tied", `{"kind":"mlp","input":[5],"widths":[8,8,8,8],"residual":true,"tied":true}`, prefix(0, 2, 4))
+	add("mlp gaps", mlp, prefix(2, 4))
+	add("mlp joint", mlp, laya.Config{Kind: laya.Joint, Reads: []int{1, 2, 3, 4}, Classes: 3, Dim: 6, Tau: 1.5, Hidden: 5, Psi: "mlp"})
+	add("mlp linear", mlp, laya.Config{Kind: laya.Linear, Reads: []int{1, 4}, Classes: 3})
+	add("mlp lastlayer", mlp, laya.Config{Kind: laya.LastLayer, Reads: []int{4}, Classes: 3})
+	add("resnet", `{"kind":"resnet","input":[8,8,2],"stages":[{"channels":4,"blocks":2},{"channels":6,"blocks":2}],"norm":"folded"}`, prefix(0, 1, 2, 3, 4))
+	add("encoder", `{"kind":"encoder","vocab":20,"max_length":32,"layers":3,"dim":8,"heads":2,"hidden":12}`, prefix(0, 1, 2, 3))
+	return all
+}
+
+// weightsOf draws weights that are all in use: fresh ones leave scorer, corrections and biases at 0.
+func weightsOf(n *compile.Network, seed uint64) layer.Weights {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	w := layer.NewWeights(n.Params(), seed)
+	for _, p := range n.Params() {
+		tensors.MustMutableFlatData(w[p.Name], func(flat []float32) {
+			for i := range flat {
+				flat[i] += float32(rng.NormFloat64() * 0.1)
+			}
+		})
+	}
+	return w
+}
+
+// input is one random sample: values, or ids of a random length.
+type input struct {
+	values []float32
+	tokens []int32
+}
+
+func randomInputs(n *compile.Network, count int, rng *rand.Rand) []input {
+	var all []input
+	for range count {
+		var in input
+		if n.Sequences() {
+			for range 1 + rng.IntN(30) {
+				in.tokens = append(in.tokens, 1+rng.Int32N(19))
+			}
+		} else {
+			for range n.Backbone.Input().Size(0) {
+				in.values = append(in.values, float32(rng.NormFloat64()))
+			}
+		}
+		all = append(all, in)
+	}
+	return all
+}
+
+func newEngine(t testing.TB, n *compile.Network, w layer.Weights) *compile.Engine {
+	t.Helper()
+	e, err := compile.NewEngine(newGo(t), n, w, []int{1, 2, 4}, []int{16, 32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func start(t testing.TB, e *compile.Engine, in input) *compile.Sample {
+	t.Helper()
+	make := func() (*compile.Sample, error) { return e.NewSample(in.values, compile.KeepAnswers|compile.KeepValues) }
+	if in.tokens != nil {
+		make = func() (*compile.Sample, error) { return e.NewSequence(in.tokens, compile.KeepAnswers|compile.KeepValues) }
+	}
+	s, err := make()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// whole is the reference: the network in one graph, batch of one. [exit][class]
+func whole(t *testing.T, n *compile.Network, w layer.Weights, in input) [][]float32 {
+	t.Helper()
+	var args []any
+	if in.tokens != nil {
+		args = append(args, tensors.FromFlatDataAndDimensions(in.tokens, 1, len(in.tokens)))
+	} else {
+		args = append(args, tensors.FromFlatDataAndDimensions(in.values, append([]int{1}, n.Backbone.Input().Dims...)...))
+	}
+	for _, p := range n.Params() {
+		args = append(args, tensors.FromFlatDataAndDimensions(tensors.MustCopyFlatData[float32](w[p.Name]), p.Dims...))
+	}
+	out, err := graph.CallOnceN(newGo(t), func(in []*graph.Node) []*graph.Node {
+		b := &layer.Binding{Weights: map[string]*graph.Node{}}
+		for i, p := range n.Params() {
+			b.Weights[p.Name] = in[1+i]
+		}
+		return n.Logits(b, in[0])
+	}, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var logits [][]float32
+	for _, o := range out {
+		logits = append(logits, tensors.MustCopyFlatData[float32](o))
+	}
+	return logits
+}
+
+// Segments in sequence, in changing batches with padding, equal the network in one graph; a batch of n equals n of one.
+func TestSegmentsEqualOneGraph(t *testing.T) {
+	for name, n := range networks(t) {
+		t.Run(name, func(t *testing.T) {
+			w := weightsOf(n, 7)
+			e := newEngine(t, n, w)
+			rng := rand.New(rand.NewPCG(3, 3))
+			inputs := randomInputs(n, 3, rng)
+			lanes := map[int][]*compile.Sample{}
+			var samples []*compile.Sample
+			for _, in := range inputs {
+				s := start(t, e, in)
+				samples = append(samples, s)
+				lanes[s.Lane] = append(lanes[s.Lane], s)
+			}
+			for i := range e.Depths() {
+				for _, lane := range lanes {
+					rng.Shuffle(len(lane), func(a, b int) { lane[a], lane[b] = lane[b], lane[a] })
+					cut := rng.IntN(len(lane) + 1) // another division of the samples at every segment
+					for _, batch := range [][]*compile.Sample{lane[:cut], lane[cut:]} {
+						if len(batch) == 0 {
+							continue
+						}
+						scores, err := e.Run(i, batch, true)
+						if err != nil {
+							t.Fatal(err)
+						}
+						checkScores(t, batch, scores, n, e.Depths()[i])
+					}
+				}
+			}
+			for k, s := range samples {
+				checkClose(t, fmt.Sprintf("sample %d", k), s.AllLogits(), whole(t, n, w, inputs[k]))
+				e.Release(s)
+			}
+		})
+	}
+}
+
+func checkScores(t *testing.T, batch []*compile.Sample, scores []exit.Scores, n *compile.Network, depth int) {
+	t.Helper()
+	for _, d := range n.Exits() {
+		if d != depth {
+			continue
+		}
+		for i, s := range batch {
+			want := exit.ScoresOf(s.Logits())
+			for g := range want {
+				if math.Abs(float64(scores[i][g]-want[g])) > tolerance {
+					t.Fatalf("depth %d: %s is %v, want %v", depth, exit.Gates[g], scores[i][g], want[g])
+				}
+			}
+		}
+	}
+}
+
+func checkClose(t *testing.T, what string, got, want [][]float32) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d answers, want %d", what, len(got), len(want))
+	}
+	for e := range want {
+		for c := range want[e] {
+			if d := math.Abs(float64(got[e][c] - want[e][c])); !(d <= tolerance) {
+				t.Fatalf("%s, exit %d, class %d: %v, want %v (differ by %g, tolerance %g)", what, e, c, got[e][c], want[e][c], d, tolerance)
+			}
+		}
+	}
+}
+
+// The attention and the contributions that the host computes belong to the logits that the device computed.
+func TestContributionsSumToLogits(t *testing.T) {
+	n := networks(t)["mlp"]
+	w := weightsOf(n, 5)
+	e := newEngine(t, n, w)
+	host, err := laya.ToHost(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, e, randomInputs(n, 1, rand.New(rand.NewPCG(1, 2)))[0])
+	for i, depth := range e.Depths() {
+		if _, err := e.Run(i, []*compile.Sample{s}, true); err != nil {
+			t.Fatal(err)
+		}
+		contributions, sum, err := laya.Contributions(n.Head.Config(), host, depth, s.Scores(), s.Values())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range contributions {
+			for class := range c {
+				sum[class] += c[class]
+			}
+		}
+		for class, logit := range s.Logits() {
+			if math.Abs(sum[class]-float64(logit)) > tolerance {
+				t.Fatalf("depth %d, class %d: contributions sum to %v, logit is %v", depth, class, sum[class], logit)
+			}
+		}
+	}
+}
+
+// Equal blocks share executables: a deep network compiles as many as a shallow one.
+func TestExecutablesAreShared(t *testing.T) {
+	count := func(layers int) int {
+		b, err := backbone.Decode(fmt.Appendf(nil, `{"kind":"encoder","vocab":20,"max_length":32,"layers":%d,"dim":8,"heads":2,"hidden":12}`, layers))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := laya.Default(nil, 3)
+		c.Dim, c.Hidden = 6, 5
+		for k := range layers + 1 {
+			c.Reads = append(c.Reads, k)
+		}
+		n, err := compile.NewNetwork(b, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := newEngine(t, n, weightsOf(n, 1))
+		if err := e.Compile(nil); err != nil {
+			t.Fatal(err)
+		}
+		before := e.Executables()
+		s := start(t, e, input{tokens: []int32{1, 2, 3}})
+		for i := range e.Depths() {
+			if _, err := e.Run(i, []*compile.Sample{s}, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if e.Executables() != before {
+			t.Fatalf("%d executables after Compile, %d after running: something compiled late", before, e.Executables())
+		}
+		return before
+	}
+	// 3 buckets × 2 lengths × (stem and block, each with and without an answer)
+	if two, five := count(2), count(5); two != 24 || five != 24 {
+		t.Fatalf("%d executables for 2 blocks, %d for 5, want 24 for both", two, five)
+	}
+}
+
+// A NaN in one row stays there.
+func TestNaNStaysInItsRow(t *testing.T) {
+	n := networks(t)["mlp"]
+	e := newEngine(t, n, weightsOf(n, 2))
+	rng := rand.New(rand.NewPCG(1, 1))
+	inputs := randomInputs(n, 2, rng)
+	inputs[0].values[2] = float32(math.NaN())
+	batch := []*compile.Sample{start(t, e, inputs[0]), start(t, e, inputs[1])}
+	for i := range e.Depths() {
+		scores, err := e.Run(i, batch, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if scores[0] != (exit.Scores{-1, -1, -1}) {
+			t.Fatalf("segment %d: a sample with NaN has scores %v, want -1", i, scores[0])
+		}
+		if scores[1][0] < 0 {
+			t.Fatalf("segment %d: NaN in row 0 reached row 1: %v", i, scores[1])
+		}
+	}
+}
