@@ -25,9 +25,9 @@
 // bucket that fits.
 //
 // Steps 2 and 3 alone would let a stream of easy samples, which always fills queue 0, hold up a hard sample for ever.
-// So step 1: with q queues waiting, a queue whose head has seen 4q batches go by without it comes first, the one that
-// has seen most of them before others, the sample that was admitted first on ties. A queue thus gets about a quarter of
-// an equal share of the batches at least. A smaller factor would cut short batches that a few more arrivals would fill.
+// So step 1: with q queues waiting, a queue that 4q batches have passed by comes first; if there are several, the one
+// passed by most often, and on ties the one whose first sample was admitted first. So no queue gets much less than a
+// quarter of an equal share of the batches. A smaller factor would cut short batches that a few more arrivals would fill.
 //
 // # Which samples leave
 //

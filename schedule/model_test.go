@@ -43,9 +43,12 @@ type subject struct {
 	scores    []float64
 	deadline  time.Time
 	segment   int // it waits for
-	passedBy  int // batches since it came to wait there
 	cancelled bool
 }
+
+type queueKey struct{ segment, lane int }
+
+func keyOf(s *subject) queueKey { return queueKey{s.segment, s.lane} }
 
 type limits struct {
 	policy   exit.Policy
@@ -64,7 +67,8 @@ type machine struct {
 	created  int
 	calls    []*submission
 
-	waiting []*subject // in the order of admission
+	waiting []*subject       // in the order of admission
+	passed  map[queueKey]int // batches that have passed a queue by
 	running []*subject
 	asked   bool
 
@@ -72,7 +76,7 @@ type machine struct {
 }
 
 func newMachine(t *rapid.T) *machine {
-	m := &machine{want: map[string]string{}, got: map[string]string{}}
+	m := &machine{passed: map[queueKey]int{}, want: map[string]string{}, got: map[string]string{}}
 	m.net = &fake{
 		depths:  sorted(rapid.SliceOfNDistinct(rapid.IntRange(0, 6), 1, 4, rapid.ID).Draw(t, "depths")),
 		buckets: sorted(rapid.SliceOfNDistinct(rapid.IntRange(1, 5), 1, 3, rapid.ID).Draw(t, "buckets")),
@@ -165,32 +169,33 @@ func (m *machine) next() {
 		}
 		return true
 	})
-	queues := map[[2]int][]*subject{}
+	queues := map[queueKey][]*subject{}
 	for _, s := range m.waiting {
-		key := [2]int{s.segment, s.lane}
-		queues[key] = append(queues[key], s)
+		queues[keyOf(s)] = append(queues[keyOf(s)], s)
 	}
+	maps.DeleteFunc(m.passed, func(key queueKey, _ int) bool { return queues[key] == nil })
 	if len(queues) == 0 {
 		return
 	}
 	largest := slices.Max(m.net.buckets)
-	chosen := slices.SortedFunc(maps.Values(queues), func(a, b []*subject) int {
-		return slices.Compare(rank(b, len(queues), largest, m.waiting), rank(a, len(queues), largest, m.waiting))
-	})[0]
+	chosen := slices.MaxFunc(slices.Collect(maps.Values(queues)), func(a, b []*subject) int {
+		return slices.Compare(m.rank(a, len(queues), largest), m.rank(b, len(queues), largest))
+	})
 	m.running = chosen[:min(len(chosen), largest)]
 	m.waiting = slices.DeleteFunc(m.waiting, func(s *subject) bool { return slices.Contains(m.running, s) })
-	for _, s := range m.waiting {
-		s.passedBy++
+	for key := range queues {
+		m.passed[key]++
 	}
+	m.passed[keyOf(chosen[0])] = 0
 	m.predictBatch()
 }
 
 // rank orders queues by the rule of the package comment: the largest runs next.
-func rank(queue []*subject, queues, largest int, admitted []*subject) []int {
+func (m *machine) rank(queue []*subject, queues, largest int) []int {
 	head := queue[0]
-	age := len(admitted) - slices.Index(admitted, head)
-	if head.passedBy >= 4*queues {
-		return []int{2, head.passedBy, age}
+	age := len(m.waiting) - slices.Index(m.waiting, head)
+	if passed := m.passed[keyOf(head)]; passed >= 4*queues {
+		return []int{2, passed, age}
 	}
 	if len(queue) >= largest {
 		return []int{1, head.segment, age}
@@ -236,7 +241,6 @@ func (m *machine) finish(t *rapid.T) {
 			m.want[s.id] = fmt.Sprintf("%s at %d, forced %v", s.id, depth, forced)
 		default:
 			s.segment++
-			s.passedBy = 0
 			m.waiting = append(m.waiting, s)
 		}
 	}

@@ -2,7 +2,7 @@ package schedule
 
 import "time"
 
-// patience is the number of batches, per queue that waits, that may pass a sample by before its queue comes first.
+// patience is the number of batches, per queue that waits, that may pass a queue by before it comes first.
 const patience = 4
 
 // sample is a job inside the scheduler.
@@ -14,35 +14,36 @@ type sample[S any] struct {
 	deadline time.Time
 	lane     int    // column of the sample's queues
 	seq      uint64 // order of admission
-	entered  uint64 // turns taken before the sample came into its present queue
 }
 
-// waitsLonger reports whether s came to its queue before o, or in the same turn but was admitted first.
-func (s *sample[S]) waitsLonger(o *sample[S]) bool {
-	return s.entered < o.entered || s.entered == o.entered && s.seq < o.seq
+// queue holds the samples of one lane that wait for one segment, in the order of their admission.
+type queue[S any] struct {
+	ring[sample[S]]
+	segment int
+	since   uint64 // turns begun when it was last served or, if later, began to wait
 }
 
-// queues holds the waiting samples, a queue per segment and lane. It is a plain value: no lock, no clock.
+// queues holds the waiting samples. It is a plain value: no lock, no clock.
 type queues[S any] struct {
-	bySegment [][]ring[sample[S]] // [segment][lane column]
-	columns   map[int]int         // lane -> column, in order of appearance
-	largest   int                 // the largest bucket
-	turns     uint64              // batches taken
+	bySegment [][]queue[S] // [segment][lane column]
+	columns   map[int]int  // lane -> column, in order of appearance
+	largest   int          // the largest bucket
+	turns     uint64       // batches begun
 	admitted  uint64
 }
 
 func newQueues[S any](segments, largest int) queues[S] {
-	return queues[S]{bySegment: make([][]ring[sample[S]], segments), columns: map[int]int{}, largest: largest}
+	return queues[S]{bySegment: make([][]queue[S], segments), columns: map[int]int{}, largest: largest}
 }
 
-// admit puts a new sample of the lane into the first queue.
+// admit puts a new sample of the lane into the first segment's queue.
 func (q *queues[S]) admit(lane int, s sample[S]) {
 	column, ok := q.columns[lane]
 	if !ok {
 		column = len(q.columns)
 		q.columns[lane] = column
 		for i := range q.bySegment {
-			q.bySegment[i] = append(q.bySegment[i], ring[sample[S]]{})
+			q.bySegment[i] = append(q.bySegment[i], queue[S]{segment: i})
 		}
 	}
 	s.lane = column
@@ -53,41 +54,51 @@ func (q *queues[S]) admit(lane int, s sample[S]) {
 
 // push puts a sample into its lane's queue of a segment.
 func (q *queues[S]) push(segment int, s sample[S]) {
-	s.entered = q.turns
-	q.bySegment[segment][s.lane].push(s)
+	to := &q.bySegment[segment][s.lane]
+	if to.len() == 0 {
+		to.since = q.turns
+	}
+	to.push(s)
 }
 
 // pick chooses the queue that runs next; the package comment states the rule. It returns nil if none waits.
-func (q *queues[S]) pick() (segment int, next *ring[sample[S]]) {
+func (q *queues[S]) pick() *queue[S] {
 	var waiting uint64
-	var overdue, full, oldest *ring[sample[S]]
-	var overdueAt, fullAt, oldestAt int
+	var passed, full, oldest *queue[S]
 	for i := len(q.bySegment) - 1; i >= 0; i-- {
 		for lane := range q.bySegment[i] {
-			r := &q.bySegment[i][lane]
-			if r.len() == 0 {
+			c := &q.bySegment[i][lane]
+			if c.len() == 0 {
 				continue
 			}
 			waiting++
-			head := r.front()
-			if overdue == nil || head.waitsLonger(overdue.front()) {
-				overdue, overdueAt = r, i
+			if passed == nil || c.since < passed.since || c.since == passed.since && c.olderThan(passed) {
+				passed = c
 			}
-			if r.len() >= q.largest && (full == nil || fullAt == i && head.seq < full.front().seq) {
-				full, fullAt = r, i
+			if c.len() >= q.largest && (full == nil || full.segment == i && c.olderThan(full)) {
+				full = c
 			}
-			if oldest == nil || head.seq < oldest.front().seq {
-				oldest, oldestAt = r, i
+			if oldest == nil || c.olderThan(oldest) {
+				oldest = c
 			}
 		}
 	}
 	switch {
-	case overdue != nil && q.turns-overdue.front().entered >= patience*waiting:
-		return overdueAt, overdue
+	case passed != nil && q.turns-passed.since >= patience*waiting:
+		return passed
 	case full != nil:
-		return fullAt, full
+		return full
 	}
-	return oldestAt, oldest
+	return oldest
+}
+
+// olderThan reports whether the first sample of c was admitted before that of o. Neither is empty.
+func (c *queue[S]) olderThan(o *queue[S]) bool { return c.front().seq < o.front().seq }
+
+// begin counts a batch of samples that were taken from c.
+func (q *queues[S]) begin(c *queue[S]) {
+	q.turns++
+	c.since = q.turns
 }
 
 // waiting returns the number of samples that wait for a segment.

@@ -161,8 +161,8 @@ func TestAfterClose(t *testing.T) {
 }
 
 // A stream of easy samples keeps segment 0 full for ever; one hard sample among them must get through every segment.
-// Never more than segment 0 and the hard sample's queue wait, so by the package comment each of its three further
-// segments begins after at most 4*2 batches of others, and the last ends within 1 + 3*(8+1) batches.
+// Never more than queue 0 and the hard sample's wait, so by the package comment each of its three further segments begins
+// after at most 4*2 batches of others, and the last ends within 1 + 3*(8+1) batches.
 func TestHardSampleAmongEasyOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		depths := []int{0, 1, 2, 3}
@@ -191,8 +191,8 @@ func TestHardSampleAmongEasyOnes(t *testing.T) {
 				}
 			}
 		}()
+		synctest.Wait() // the room is full
 		for !arrived && batches < 100 {
-			synctest.Wait() // the room is full
 			net.finish <- nil
 			synctest.Wait()
 		}

@@ -78,19 +78,21 @@ func (s *Scheduler[S]) sweep(t *turn[S], now time.Time) {
 func (s *Scheduler[S]) take(t *turn[S], now time.Time) {
 	t.batch = t.batch[:0]
 	for len(t.batch) == 0 {
-		segment, queue := s.queues.pick()
+		queue := s.queues.pick()
 		if queue == nil {
 			return
 		}
-		t.segment = segment
 		for queue.len() > 0 && len(t.batch) < s.queues.largest {
 			smp := queue.pop()
 			if !s.drop(t, &smp, now) {
 				t.batch = append(t.batch, smp)
 			}
 		}
+		if len(t.batch) > 0 {
+			t.segment = queue.segment
+			s.queues.begin(queue)
+		}
 	}
-	s.queues.turns++
 }
 
 // drop prepares the delivery of a sample that must not be run any more, and reports whether it is one.
