@@ -170,13 +170,15 @@ func TestEveryFlippedByteIsRefused(t *testing.T) {
 	}
 }
 
-func TestEveryTruncationIsRefused(t *testing.T) {
+func TestEveryOtherLengthIsRefused(t *testing.T) {
 	dir := save(t, tiny(t))
 	for name, text := range contents(t, dir) {
 		for i := 0; i < len(text)-1; i += 1 + len(text)/16 { // -1: the manifest's last byte is a line end
 			write(t, dir+name, []byte(text[:i]))
 			refused(t, dir, filepath.Base(name))
 		}
+		write(t, dir+name, []byte(text+"{"))
+		refused(t, dir, filepath.Base(name))
 		if err := os.Remove(dir + name); err != nil {
 			t.Fatal(err)
 		}

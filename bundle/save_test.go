@@ -3,6 +3,7 @@ package bundle_test
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -99,6 +100,19 @@ func TestSaveOnFullDisk(t *testing.T) {
 			t.Fatalf("room for %d of %d bytes: the bundle changed or something was left beside it", room, size)
 		}
 	}
+}
+
+// If the new folder cannot take its place, the old one comes back.
+func TestPublishGoesBack(t *testing.T) {
+	b := tiny(t)
+	dir := save(t, b)
+	if err := bundle.Publish(filepath.Join(filepath.Dir(dir), ".b.X.new"), dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error is %v, want that the new folder is missing", err)
+	}
+	if _, err := bundle.Open(dir); err != nil {
+		t.Error(err)
+	}
+	onlyBundleIn(t, filepath.Dir(dir))
 }
 
 func TestSaveInReadOnlyFolder(t *testing.T) {
