@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/layarun/layarun/serve"
+	"github.com/layarun/layarun"
 )
 
 // tensorOf is a request whose tensor differs from a right one in one field; the last of two equal keys would be a fault.
@@ -161,26 +161,26 @@ const good = `{"inputs":[{"name":"input","datatype":"FP32","shape":[1,2],"data":
 
 // What goes wrong in the model chooses the status.
 func TestFaultsOfTheModel(t *testing.T) {
-	one := func(a serve.Answer) []serve.Answer { return []serve.Answer{a} }
+	one := func(a layarun.Answer) []layarun.Answer { return []layarun.Answer{a} }
 	for name, c := range map[string]struct {
-		answers     []serve.Answer
+		answers     []layarun.Answer
 		err         error
 		code        int
 		retry, want string
 	}{
-		"full":       {nil, fmt.Errorf("64 samples wait: %w", serve.ErrFull), 503, "1", "serve: 64 samples wait: the queue is full"},
-		"deadline":   {nil, fmt.Errorf("later: %w", serve.ErrDeadline), 504, "", "serve: the deadline passed"},
+		"full":       {nil, fmt.Errorf("64 samples wait: %w", layarun.ErrFull), 503, "1", "serve: 64 samples wait: " + layarun.ErrFull.Error()},
+		"deadline":   {nil, fmt.Errorf("later: %w", layarun.ErrDeadline), 504, "", "serve: the deadline passed"},
 		"context":    {nil, context.DeadlineExceeded, 504, "", "serve: the deadline passed"},
-		"invalid":    {nil, fmt.Errorf("token id 9 of sample 0: %w", serve.ErrInvalid), 400, "", "serve: token id 9 of sample 0: the request does not apply"},
+		"invalid":    {nil, fmt.Errorf("token id 9: %w", layarun.ErrRequest), 400, "", "serve: token id 9: layarun: invalid request"},
 		"other":      {nil, errors.New("out of memory"), 500, "", "serve: out of memory"},
-		"sample":     {one(serve.Answer{Err: errors.New("logits are NaN")}), nil, 500, "", "serve: sample 0 of 1: logits are NaN"},
-		"samplefull": {one(serve.Answer{Err: serve.ErrFull}), nil, 503, "1", "serve: sample 0 of 1: the queue is full"},
+		"sample":     {one(layarun.Answer{Err: errors.New("logits are NaN")}), nil, 500, "", "serve: sample 0 of 1: logits are NaN"},
+		"samplefull": {one(layarun.Answer{Err: layarun.ErrFull}), nil, 503, "1", "serve: sample 0 of 1: " + layarun.ErrFull.Error()},
 		"too few":    {nil, nil, 500, "", "serve: model pair gave 0 answers to 1 samples"},
-		"infinite":   {one(serve.Answer{Confidence: float32(math.Inf(1))}), nil, 500, "", "serve: json: unsupported value: +Inf"},
+		"infinite":   {one(layarun.Answer{Confidence: float32(math.Inf(1))}), nil, 500, "", "serve: json: unsupported value: +Inf"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := vector()
-			m.predict = func(context.Context, serve.Request) ([]serve.Answer, error) { return c.answers, c.err }
+			m.predict = func(context.Context, layarun.Request) ([]layarun.Answer, error) { return c.answers, c.err }
 			w := status(newServer(t, options(), m), "POST", "/v2/models/pair/infer", good)
 			if got := message(t, w); w.Code != c.code || got != c.want || w.Header().Get("Retry-After") != c.retry {
 				t.Errorf("%d %q, Retry-After %q, want %d %q, %q", w.Code, got, w.Header().Get("Retry-After"), c.code, c.want, c.retry)
@@ -193,10 +193,10 @@ func TestFaultsOfTheModel(t *testing.T) {
 func TestTimeoutReachesTheModel(t *testing.T) {
 	var left time.Duration
 	m := vector()
-	m.predict = func(ctx context.Context, r serve.Request) ([]serve.Answer, error) {
+	m.predict = func(ctx context.Context, r layarun.Request) ([]layarun.Answer, error) {
 		deadline, _ := ctx.Deadline()
 		left = time.Until(deadline)
-		return []serve.Answer{answerFor(0, r)}, nil
+		return []layarun.Answer{answerFor(0, r)}, nil
 	}
 	o := options()
 	o.Timeout = time.Hour

@@ -10,13 +10,14 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/layarun/layarun"
 	"github.com/layarun/layarun/serve"
 	"pgregory.net/rapid"
 )
 
 // watched is a model that checks what every request promises.
 func watched(t *testing.T, m *fake) *fake {
-	m.predict = func(ctx context.Context, r serve.Request) ([]serve.Answer, error) {
+	m.predict = func(ctx context.Context, r layarun.Request) ([]layarun.Answer, error) {
 		n := max(len(r.Values)/2, len(r.Texts), len(r.Tokens))
 		if n < 1 || n > 3 {
 			t.Errorf("%d samples, want 1 to 3", n)
@@ -31,7 +32,7 @@ func watched(t *testing.T, m *fake) *fake {
 				t.Errorf("text %q reached the model", text)
 			}
 		}
-		answers := make([]serve.Answer, n)
+		answers := make([]layarun.Answer, n)
 		for i := range answers {
 			answers[i] = answerFor(0, r)
 		}
@@ -106,11 +107,11 @@ func TestValuesArriveExactly(t *testing.T) {
 		rows := rapid.SliceOfN(rapid.SliceOfN(rapid.Float32(), 2, 2), 1, 3).Draw(t, "rows")
 		var got []float32
 		m := vector()
-		m.predict = func(_ context.Context, r serve.Request) ([]serve.Answer, error) {
+		m.predict = func(_ context.Context, r layarun.Request) ([]layarun.Answer, error) {
 			got = r.Values
-			return nil, serve.ErrFull
+			return nil, layarun.ErrFull
 		}
-		s, err := serve.New(options(), m)
+		s, err := serve.New(options(), m.model())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,11 +147,11 @@ func TestTextsArriveExactly(t *testing.T) {
 		texts := rapid.SliceOfN(rapid.String(), 1, 3).Draw(t, "texts")
 		var got []string
 		m := text()
-		m.predict = func(_ context.Context, r serve.Request) ([]serve.Answer, error) {
+		m.predict = func(_ context.Context, r layarun.Request) ([]layarun.Answer, error) {
 			got = r.Texts
-			return nil, serve.ErrFull
+			return nil, layarun.ErrFull
 		}
-		s, err := serve.New(options(), m)
+		s, err := serve.New(options(), m.model())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,18 +8,23 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/layarun/layarun"
 )
 
 // errStopping is the cause with which requests are cancelled that outlast the server's ExitTimeout.
 var errStopping = errors.New("the server is shutting down")
+
+// errDeadline is what a client is told, whoever noticed that its time was over.
+var errDeadline = errors.New("the deadline passed")
 
 // statusClientGone is what the log says when nobody is left to read the answer; nginx made the number known.
 const statusClientGone = 499
 
 // infer answers POST …/infer.
 func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
-	m := s.model(w, r)
-	if m == nil {
+	m, ok := s.model(w, r)
+	if !ok {
 		return
 	}
 	if s.phase.Load() == starting {
@@ -40,7 +45,7 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	answers, err := m.Predict(ctx, request.Request)
 	if err == nil && len(answers) != request.n {
-		err = fmt.Errorf("model %s gave %d answers to %d samples", m.Name(), len(answers), request.n)
+		err = fmt.Errorf("model %s gave %d answers to %d samples", m.Name, len(answers), request.n)
 	}
 	var body []byte
 	if err == nil {
@@ -110,13 +115,13 @@ func (s *Server) fail(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		s.refuse(w, http.StatusServiceUnavailable, errStopping)
 	case r.Context().Err() != nil:
 		s.refuse(w, statusClientGone, errors.New("the client went away"))
-	case errors.Is(err, ErrInvalid):
+	case errors.Is(err, layarun.ErrRequest):
 		s.refuse(w, http.StatusBadRequest, err)
-	case errors.Is(err, ErrFull):
+	case errors.Is(err, layarun.ErrFull):
 		w.Header().Set("Retry-After", "1")
 		s.refuse(w, http.StatusServiceUnavailable, err)
-	case errors.Is(err, ErrDeadline), errors.Is(err, context.DeadlineExceeded):
-		s.refuse(w, http.StatusGatewayTimeout, ErrDeadline)
+	case errors.Is(err, layarun.ErrDeadline), errors.Is(err, context.DeadlineExceeded):
+		s.refuse(w, http.StatusGatewayTimeout, errDeadline)
 	default:
 		s.options.Logger.Error("serve: request failed", "path", r.URL.Path, "error", err)
 		s.refuse(w, http.StatusInternalServerError, err)

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/layarun/layarun"
 	"github.com/layarun/layarun/serve"
 )
 
@@ -25,9 +26,9 @@ type running struct {
 	done chan error
 }
 
-func run(t *testing.T, o serve.Options, models ...serve.Model) *running {
+func run(t *testing.T, o serve.Options, f *fake) *running {
 	t.Helper()
-	s, err := serve.New(o, models...)
+	s, err := serve.New(o, f.model())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,10 +81,10 @@ func (r *running) stop() error {
 // slow is a model that takes a while, and stops when its context ends unless it is deaf.
 func slow(takes time.Duration) *fake {
 	m := vector()
-	m.predict = func(ctx context.Context, r serve.Request) ([]serve.Answer, error) {
+	m.predict = func(ctx context.Context, r layarun.Request) ([]layarun.Answer, error) {
 		select {
 		case <-time.After(takes):
-			return []serve.Answer{answerFor(0, r)}, nil
+			return []layarun.Answer{answerFor(0, r)}, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -278,7 +279,7 @@ func TestClientThatGoesAwayCancelsItsRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 1)
 		m := vector()
-		m.predict = func(ctx context.Context, _ serve.Request) ([]serve.Answer, error) {
+		m.predict = func(ctx context.Context, _ layarun.Request) ([]layarun.Answer, error) {
 			<-ctx.Done()
 			ended <- ctx.Err()
 			return nil, ctx.Err()

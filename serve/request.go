@@ -9,11 +9,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/layarun/layarun"
+	"github.com/layarun/layarun/exit"
 )
 
 // inferRequest is the body of an infer call.
 type inferRequest struct {
-	Request
+	layarun.Request
 	n       int // samples
 	id      *string
 	timeout time.Duration // 0 for none
@@ -47,8 +50,7 @@ func (f fields) need(keys ...string) error {
 // readRequest reads and checks the body of an infer call for the model. Unknown keys are ignored, as the protocol demands.
 func readRequest(body io.Reader, m Model, maxSamples int) (*inferRequest, error) {
 	s := newScanner(body)
-	r := &inferRequest{}
-	in := m.Input()
+	r := &inferRequest{Request: layarun.Request{NoWait: true}} // clients are told to come again, not kept waiting
 	var input *tensor
 	seen := fields{}
 	err := s.object(func(key string) (err error) {
@@ -67,7 +69,7 @@ func readRequest(body io.Reader, m Model, maxSamples int) (*inferRequest, error)
 				if i > 0 {
 					return errors.New("a second input, want one only")
 				}
-				input, err = readTensor(s, in.Kind, maxSamples*size(in.Dims))
+				input, err = readTensor(s, m.Dims() == nil, maxSamples*size(m.Dims()))
 				return err
 			})
 		case "outputs":
@@ -86,7 +88,7 @@ func readRequest(body io.Reader, m Model, maxSamples int) (*inferRequest, error)
 	if input == nil {
 		return nil, at("inputs", errors.New("missing, want one input"))
 	}
-	if err := input.samples(in, maxSamples, &r.Request); err != nil {
+	if err := input.samples(m.Dims(), maxSamples, &r.Request); err != nil {
 		return nil, at("inputs[0]", err)
 	}
 	r.n = int(input.shape[0])
@@ -201,11 +203,11 @@ func (r *inferRequest) check(m Model) error {
 	fault := func(name, format string, args ...any) error {
 		return at("parameters", at(name, fmt.Errorf(format, args...)))
 	}
-	names := append([]string{"full"}, m.Policies()...)
+	names := policyNames(m)
 	if r.Policy != "" && !slices.Contains(names, r.Policy) {
 		return fault("exit_policy", "%s, want one of %s", short(r.Policy), strings.Join(names, ", "))
 	}
-	depths := m.Depths()
+	depths := m.Exits()
 	low, high := depths[0], depths[len(depths)-1]
 	first, last := low, high
 	if r.MinExit != nil {
@@ -222,7 +224,16 @@ func (r *inferRequest) check(m Model) error {
 		return fault("max_exit", "%d with min_exit %d leaves none of the exits %v", last, first, depths)
 	}
 	if r.Explain && len(m.Reads()) == 0 {
-		return fault("explain", "model %s has no attention over depth to explain with", m.Name())
+		return fault("explain", "model %s has no attention over depth to explain with", m.Name)
 	}
 	return nil
+}
+
+// policyNames are the values of exit_policy.
+func policyNames(m Model) []string {
+	names := []string{exit.Full().Name}
+	for _, p := range m.Policies() {
+		names = append(names, p.Name)
+	}
+	return names
 }

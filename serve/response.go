@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	"github.com/layarun/layarun"
 )
 
 // spec describes a tensor in metadata and answers; -1 in the shape is a number that varies.
@@ -14,11 +16,11 @@ type spec struct {
 }
 
 // inputs lists what the model takes: one of these per request.
-func inputs(in Input) []spec {
-	if in.Kind == Text {
+func inputs(m Model) []spec {
+	if m.Dims() == nil {
 		return []spec{{"text", "BYTES", []int{-1}}, {"ids", "INT32", []int{-1, -1}}}
 	}
-	return []spec{{"input", "FP32", append([]int{-1}, in.Dims...)}}
+	return []spec{{"input", "FP32", append([]int{-1}, m.Dims()...)}}
 }
 
 // output is one of the tensors an answer can have.
@@ -26,32 +28,32 @@ type output struct {
 	name, datatype string
 	explains       bool                // only on demand, and only from a head with attention
 	dims           func(m Model) []int // shape after the samples
-	data           func(m Model, answers []Answer) any
+	data           func(m Model, answers []layarun.Answer) any
 }
 
 // outputs is the table of all tensors of an answer, in their order.
 var outputs = []output{
 	{"probabilities", "FP32", false, func(m Model) []int { return []int{len(m.Classes())} },
-		func(_ Model, answers []Answer) any {
-			return gather(answers, func(a Answer) []float32 { return a.Probabilities })
+		func(_ Model, answers []layarun.Answer) any {
+			return gather(answers, func(a layarun.Answer) []float32 { return a.Probabilities })
 		}},
-	{"label", "BYTES", false, scalar, func(m Model, answers []Answer) any {
+	{"label", "BYTES", false, scalar, func(m Model, answers []layarun.Answer) any {
 		classes := m.Classes()
-		return gather(answers, func(a Answer) []string { return classes[a.Label : a.Label+1] })
+		return gather(answers, func(a layarun.Answer) []string { return classes[a.Label : a.Label+1] })
 	}},
-	{"exit_depth", "INT32", false, scalar, func(_ Model, answers []Answer) any {
-		return gather(answers, func(a Answer) []int { return []int{a.ExitDepth} })
+	{"exit_depth", "INT32", false, scalar, func(_ Model, answers []layarun.Answer) any {
+		return gather(answers, func(a layarun.Answer) []int { return []int{a.ExitDepth} })
 	}},
-	{"confidence", "FP32", false, scalar, func(_ Model, answers []Answer) any {
-		return gather(answers, func(a Answer) []float32 { return []float32{a.Confidence} })
+	{"confidence", "FP32", false, scalar, func(_ Model, answers []layarun.Answer) any {
+		return gather(answers, func(a layarun.Answer) []float32 { return []float32{a.Confidence} })
 	}},
 	{"alpha", "FP32", true, func(m Model) []int { return []int{len(m.Reads())} },
-		func(m Model, answers []Answer) any {
-			return gather(answers, func(a Answer) []float32 { return padded(a.Alpha, len(m.Reads())) })
+		func(m Model, answers []layarun.Answer) any {
+			return gather(answers, func(a layarun.Answer) []float32 { return padded(a.Alpha, len(m.Reads())) })
 		}},
 	{"contributions", "FP32", true, func(m Model) []int { return []int{len(m.Reads()), len(m.Classes())} },
-		func(m Model, answers []Answer) any {
-			return gather(answers, func(a Answer) []float32 {
+		func(m Model, answers []layarun.Answer) any {
+			return gather(answers, func(a layarun.Answer) []float32 {
 				return padded(slices.Concat(a.Contributions...), len(m.Reads())*len(m.Classes()))
 			})
 		}},
@@ -60,7 +62,7 @@ var outputs = []output{
 func scalar(Model) []int { return nil }
 
 // gather lays the rows of all answers behind each other.
-func gather[T any](answers []Answer, row func(Answer) []T) []T {
+func gather[T any](answers []layarun.Answer, row func(layarun.Answer) []T) []T {
 	var all []T
 	for _, a := range answers {
 		all = append(all, row(a)...)
@@ -108,13 +110,16 @@ type tensorAnswer struct {
 }
 
 // encode makes the body of the answer to r. It fails if a sample has no answer or a number is not finite.
-func encode(m Model, r *inferRequest, answers []Answer) ([]byte, error) {
+func encode(m Model, r *inferRequest, answers []layarun.Answer) ([]byte, error) {
 	for i, a := range answers {
 		if a.Err != nil {
 			return nil, fmt.Errorf("sample %d of %d: %w", i, len(answers), a.Err)
 		}
+		if r.Explain && len(a.Alpha) != len(a.Contributions) {
+			return nil, fmt.Errorf("sample %d of %d: %d contributions to %d reads", i, len(answers), len(a.Contributions), len(a.Alpha))
+		}
 	}
-	body := answer{Model: m.Name(), Version: m.Version(), ID: r.id}
+	body := answer{Model: m.Name, Version: m.Version, ID: r.id}
 	if digest := m.Digest(); digest != "" {
 		body.Parameters = map[string]string{"model_digest": digest}
 	}

@@ -58,7 +58,7 @@ func (s *Server) getReady(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) getModels(w http.ResponseWriter, _ *http.Request) {
 	var names []string
 	for _, m := range s.models {
-		names = append(names, m.Name())
+		names = append(names, m.Name)
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"models": slices.Compact(names)})
 }
@@ -80,14 +80,14 @@ type metadata struct {
 }
 
 func (s *Server) getModel(w http.ResponseWriter, r *http.Request) {
-	m := s.model(w, r)
-	if m == nil {
+	m, ok := s.model(w, r)
+	if !ok {
 		return
 	}
-	body := metadata{Name: m.Name(), Platform: "gomlx_layarun", Inputs: inputs(m.Input())}
+	body := metadata{Name: m.Name, Platform: "gomlx_layarun", Inputs: inputs(m)}
 	for _, other := range s.models {
-		if other.Name() == m.Name() && other.Version() != "" {
-			body.Versions = append(body.Versions, other.Version())
+		if other.Name == m.Name && other.Version != "" {
+			body.Versions = append(body.Versions, other.Version)
 		}
 	}
 	for _, o := range outputs {
@@ -96,34 +96,34 @@ func (s *Server) getModel(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	body.Layarun.Digest, body.Layarun.Classes = m.Digest(), m.Classes()
-	body.Layarun.Exits, body.Layarun.Reads = m.Depths(), m.Reads()
-	body.Layarun.Policies = append([]string{"full"}, m.Policies()...)
+	body.Layarun.Exits, body.Layarun.Reads = m.Exits(), m.Reads()
+	body.Layarun.Policies = policyNames(m)
 	writeJSON(w, http.StatusOK, body)
 }
 
 func (s *Server) getModelReady(w http.ResponseWriter, r *http.Request) {
-	m := s.model(w, r)
-	if m == nil {
+	m, ok := s.model(w, r)
+	if !ok {
 		return
 	}
 	if state := s.phase.Load(); state != ready {
-		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"name": m.Name(), "ready": false, "error": reasons[state]})
+		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"name": m.Name, "ready": false, "error": reasons[state]})
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"name": m.Name(), "ready": true})
+	writeJSON(w, http.StatusOK, map[string]any{"name": m.Name, "ready": true})
 }
 
-// model finds the model of the path, the highest version if the path names none; else it answers 404 and returns nil.
-func (s *Server) model(w http.ResponseWriter, r *http.Request) Model {
+// model finds the model of the path, the highest version if the path names none; else it answers 404.
+func (s *Server) model(w http.ResponseWriter, r *http.Request) (Model, bool) {
 	name, version := r.PathValue("model"), r.PathValue("version")
 	known := false
 	for _, m := range slices.Backward(s.models) {
-		if m.Name() != name {
+		if m.Name != name {
 			continue
 		}
 		known = true
-		if version == "" || m.Version() == version {
-			return m
+		if version == "" || m.Version == version {
+			return m, true
 		}
 	}
 	err := fmt.Errorf("no model %s; GET /v2/models lists the models", short(name))
@@ -131,12 +131,12 @@ func (s *Server) model(w http.ResponseWriter, r *http.Request) Model {
 		err = fmt.Errorf("model %s has no version %s; GET /v2/models/%s lists its versions", name, short(version), name)
 	}
 	s.refuse(w, http.StatusNotFound, err)
-	return nil
+	return Model{}, false
 }
 
 // byVersion orders models by name, then version: shorter before longer, which for whole numbers is their order.
 func byVersion(a, b Model) int {
-	return cmp.Or(cmp.Compare(a.Name(), b.Name()), cmp.Compare(len(a.Version()), len(b.Version())), cmp.Compare(a.Version(), b.Version()))
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(len(a.Version), len(b.Version)), cmp.Compare(a.Version, b.Version))
 }
 
 // refuse answers with an error.

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/layarun/layarun"
+	"github.com/layarun/layarun/exit"
 	"github.com/layarun/layarun/serve"
 )
 
@@ -23,25 +25,23 @@ var update = flag.Bool("update", false, "rewrite the answers under testdata")
 // fake is a model whose answers can be told by hand: see answerFor.
 type fake struct {
 	name, version string
-	input         serve.Input
-	reads         []int
-	predict       func(ctx context.Context, r serve.Request) ([]serve.Answer, error)
+	dims, reads   []int
+	predict       func(ctx context.Context, r layarun.Request) ([]layarun.Answer, error)
 }
 
-func (f *fake) Name() string       { return f.name }
-func (f *fake) Version() string    { return f.version }
-func (f *fake) Digest() string     { return "sha256:0123" }
-func (f *fake) Input() serve.Input { return f.input }
-func (f *fake) Classes() []string  { return []string{"down", "up"} }
-func (f *fake) Depths() []int      { return []int{1, 2, 4} }
-func (f *fake) Reads() []int       { return f.reads }
-func (f *fake) Policies() []string { return []string{"quick"} }
+func (f *fake) model() serve.Model      { return serve.Model{Name: f.name, Version: f.version, Runtime: f} }
+func (f *fake) Digest() string          { return "sha256:0123" }
+func (f *fake) Dims() []int             { return f.dims }
+func (f *fake) Classes() []string       { return []string{"down", "up"} }
+func (f *fake) Exits() []int            { return []int{1, 2, 4} }
+func (f *fake) Reads() []int            { return f.reads }
+func (f *fake) Policies() []exit.Policy { return []exit.Policy{{Name: "quick"}} }
 
-func (f *fake) Predict(ctx context.Context, r serve.Request) ([]serve.Answer, error) {
+func (f *fake) Predict(ctx context.Context, r layarun.Request) ([]layarun.Answer, error) {
 	if f.predict != nil {
 		return f.predict(ctx, r)
 	}
-	var answers []serve.Answer
+	var answers []layarun.Answer
 	for row := range slices.Chunk(r.Values, 2) {
 		answers = append(answers, answerFor(row[0]+row[1], r))
 	}
@@ -55,8 +55,8 @@ func (f *fake) Predict(ctx context.Context, r serve.Request) ([]serve.Answer, er
 }
 
 // answerFor says "up" with 3/4 from 1 on and leaves at depth 2, or at max_exit.
-func answerFor(sum float32, r serve.Request) serve.Answer {
-	a := serve.Answer{Label: 0, ExitDepth: 2, Confidence: 0.75, Probabilities: []float32{0.75, 0.25}}
+func answerFor(sum float32, r layarun.Request) layarun.Answer {
+	a := layarun.Answer{Label: 0, ExitDepth: 2, Confidence: 0.75, Probabilities: []float32{0.75, 0.25}}
 	if sum >= 1 {
 		a.Label, a.Probabilities = 1, []float32{0.25, 0.75}
 	}
@@ -70,14 +70,14 @@ func answerFor(sum float32, r serve.Request) serve.Answer {
 }
 
 func vector() *fake {
-	return &fake{name: "pair", version: "2", input: serve.Input{Kind: serve.Vector, Dims: []int{2}}, reads: []int{1, 2, 4}}
+	return &fake{name: "pair", version: "2", dims: []int{2}, reads: []int{1, 2, 4}}
 }
 
 func image() *fake {
-	return &fake{name: "image", input: serve.Input{Kind: serve.Image, Dims: []int{1, 2, 1}}, reads: []int{1, 2, 4}}
+	return &fake{name: "image", dims: []int{1, 2, 1}, reads: []int{1, 2, 4}}
 }
 
-func text() *fake { return &fake{name: "text", input: serve.Input{Kind: serve.Text}} }
+func text() *fake { return &fake{name: "text"} }
 
 // options are small enough to reach the limits in a test.
 func options() serve.Options {
@@ -87,13 +87,21 @@ func options() serve.Options {
 }
 
 // newServer is a server that is ready.
-func newServer(t testing.TB, o serve.Options, models ...serve.Model) *serve.Server {
+func newServer(t testing.TB, o serve.Options, fakes ...*fake) *serve.Server {
 	t.Helper()
-	s, err := serve.New(o, models...)
+	s, err := serve.New(o, models(fakes...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+func models(fakes ...*fake) []serve.Model {
+	var models []serve.Model
+	for _, f := range fakes {
+		models = append(models, f.model())
+	}
+	return models
 }
 
 // status sends one request without a network.
@@ -227,19 +235,26 @@ func TestHighestVersionAnswersWhereNoneIsNamed(t *testing.T) {
 	}
 }
 
+type exitless struct{ *fake }
+
+func (exitless) Exits() []int { return nil }
+
 func TestNewRefuses(t *testing.T) {
-	nameless, odd, exitless := vector(), vector(), vector()
-	nameless.name, odd.input.Kind, exitless.input.Dims = "", "sound", []int{0}
+	nameless, flat, hollow := vector(), vector(), vector()
+	nameless.name, flat.dims, hollow.dims = "", []int{}, []int{3, 0}
 	broken := serve.Options{DrainDelay: -time.Second}
 	for want, make := range map[string]func() (*serve.Server, error){
 		"no model":               func() (*serve.Server, error) { return serve.New(options()) },
-		"has no name":            func() (*serve.Server, error) { return serve.New(options(), nameless) },
-		`version "2" is there`:   func() (*serve.Server, error) { return serve.New(options(), vector(), vector()) },
-		`inputs of kind "sound"`: func() (*serve.Server, error) { return serve.New(options(), odd) },
-		"dims [0]":               func() (*serve.Server, error) { return serve.New(options(), exitless) },
-		"DrainDelay is -1s":      func() (*serve.Server, error) { return serve.New(broken, vector()) },
-		"MaxBody is 0":           func() (*serve.Server, error) { return serve.New(broken, vector()) },
-		"MaxSamples is 0":        func() (*serve.Server, error) { return serve.New(broken, vector()) },
+		"has no name":            func() (*serve.Server, error) { return serve.New(options(), nameless.model()) },
+		`version "2" is there`:   func() (*serve.Server, error) { return serve.New(options(), models(vector(), vector())...) },
+		"samples of shape []":    func() (*serve.Server, error) { return serve.New(options(), flat.model()) },
+		"samples of shape [3 0]": func() (*serve.Server, error) { return serve.New(options(), hollow.model()) },
+		"has 0 exits": func() (*serve.Server, error) {
+			return serve.New(options(), serve.Model{Name: "a", Runtime: exitless{vector()}})
+		},
+		"DrainDelay is -1s": func() (*serve.Server, error) { return serve.New(broken, vector().model()) },
+		"MaxBody is 0":      func() (*serve.Server, error) { return serve.New(broken, vector().model()) },
+		"MaxSamples is 0":   func() (*serve.Server, error) { return serve.New(broken, vector().model()) },
 	} {
 		if _, err := make(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
@@ -249,11 +264,11 @@ func TestNewRefuses(t *testing.T) {
 
 // What reaches the model is what was sent.
 func TestRequestReachesTheModel(t *testing.T) {
-	var got serve.Request
+	var got layarun.Request
 	m := vector()
-	m.predict = func(_ context.Context, r serve.Request) ([]serve.Answer, error) {
+	m.predict = func(_ context.Context, r layarun.Request) ([]layarun.Answer, error) {
 		got = r
-		return []serve.Answer{answerFor(0, r)}, nil
+		return []layarun.Answer{answerFor(0, r)}, nil
 	}
 	s := newServer(t, options(), m)
 	w := status(s, "POST", "/v2/models/pair/infer", `{"parameters":{"exit_policy":"quick","exit_threshold":0.5,"min_exit":2,"max_exit":4,
@@ -261,7 +276,7 @@ func TestRequestReachesTheModel(t *testing.T) {
 	if w.Code != 200 {
 		t.Fatal(w.Body)
 	}
-	if got.Policy != "quick" || *got.Threshold != 0.5 || *got.MinExit != 2 || *got.MaxExit != 4 || !got.Explain || !slices.Equal(got.Values, []float32{-0.15, 2}) {
+	if got.Policy != "quick" || *got.Threshold != 0.5 || *got.MinExit != 2 || *got.MaxExit != 4 || !got.Explain || !got.NoWait || !slices.Equal(got.Values, []float32{-0.15, 2}) {
 		t.Errorf("the model got %+v", got)
 	}
 	w = status(s, "POST", "/v2/models/pair/infer", `{"inputs":[{"name":"input","datatype":"FP32","shape":[1,2],"data":[1,2]}]}`)
@@ -318,8 +333,8 @@ func (s *slowly) Read(p []byte) (int, error) {
 
 // BenchmarkInfer32Images decodes the JSON of 32 CIFAR images: 98,304 numbers.
 func BenchmarkInfer32Images(b *testing.B) {
-	m := &fake{name: "cifar", input: serve.Input{Kind: serve.Image, Dims: []int{32, 32, 3}}}
-	m.predict = func(_ context.Context, r serve.Request) ([]serve.Answer, error) { return nil, serve.ErrFull }
+	m := &fake{name: "cifar", dims: []int{32, 32, 3}}
+	m.predict = func(_ context.Context, r layarun.Request) ([]layarun.Answer, error) { return nil, layarun.ErrFull }
 	o := options()
 	o.MaxBody, o.MaxSamples = 64<<20, 32
 	s := newServer(b, o, m)

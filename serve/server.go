@@ -49,10 +49,10 @@ func New(options Options, models ...Model) (*Server, error) {
 	s := &Server{options: options, models: slices.SortedFunc(slices.Values(models), byVersion)}
 	for i, m := range s.models {
 		if i > 0 && byVersion(s.models[i-1], m) == 0 {
-			return nil, fmt.Errorf("serve: model %q version %q is there twice", m.Name(), m.Version())
+			return nil, fmt.Errorf("serve: model %q version %q is there twice", m.Name, m.Version)
 		}
 		if err := checkModel(m); err != nil {
-			return nil, fmt.Errorf("serve: model %q %w", m.Name(), err)
+			return nil, fmt.Errorf("serve: model %q %w", m.Name, err)
 		}
 	}
 	if options.Warm == nil {
@@ -64,15 +64,13 @@ func New(options Options, models ...Model) (*Server, error) {
 
 // checkModel reports what would make the model's answers meaningless.
 func checkModel(m Model) error {
-	switch in := m.Input(); {
-	case m.Name() == "":
+	switch dims := m.Dims(); {
+	case m.Name == "":
 		return errors.New("has no name")
-	case !slices.Contains([]string{Vector, Image, Text}, in.Kind):
-		return fmt.Errorf("has inputs of kind %q, want vector, image or text", in.Kind)
-	case in.Kind != Text && (len(in.Dims) == 0 || slices.Min(in.Dims) < 1):
-		return fmt.Errorf("has input dims %v, want at least one and all of them > 0", in.Dims)
-	case len(m.Depths()) == 0 || len(m.Classes()) == 0:
-		return fmt.Errorf("has %d exits and %d classes, want at least one of each", len(m.Depths()), len(m.Classes()))
+	case dims != nil && (len(dims) == 0 || slices.Min(dims) < 1):
+		return fmt.Errorf("has samples of shape %v, want at least one axis and all of them > 0", dims)
+	case len(m.Exits()) == 0 || len(m.Classes()) == 0:
+		return fmt.Errorf("has %d exits and %d classes, want at least one of each", len(m.Exits()), len(m.Classes()))
 	}
 	return nil
 }
@@ -168,16 +166,16 @@ func curl(m Model, address net.Addr) string {
 	if ip := net.ParseIP(host); err != nil || ip == nil || ip.IsUnspecified() {
 		host = "localhost"
 	}
-	in := inputs(m.Input())[0]
+	in := inputs(m)[0]
 	in.Shape[0] = 1
 	shape, _ := json.Marshal(in.Shape) // integers always can be
 	data := `"some text"`
 	if in.Datatype != "BYTES" {
 		data = "0"
-		if n := size(m.Input().Dims); n > 1 {
+		if n := size(m.Dims()); n > 1 {
 			data = fmt.Sprintf("'$(yes 0 | head -n %d | paste -sd, -)'", n)
 		}
 	}
 	return fmt.Sprintf(`curl -s http://%s/v2/models/%s/infer -d '{"inputs":[{"name":"%s","datatype":"%s","shape":%s,"data":[%s]}]}'`,
-		net.JoinHostPort(host, port), url.PathEscape(m.Name()), in.Name, in.Datatype, shape, data)
+		net.JoinHostPort(host, port), url.PathEscape(m.Name), in.Name, in.Datatype, shape, data)
 }

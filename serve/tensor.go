@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"github.com/layarun/layarun"
 )
 
 const maxRank = 8 // axes of a shape; models take up to 4
@@ -20,6 +22,8 @@ type tensor struct {
 // data is the content of a tensor, flat or nested. Which of the three slices fills is up to what the model takes, since
 // the datatype may come after it.
 type data struct {
+	text   bool // the model takes texts or token ids, not values
+	most   int  // bound on values or texts
 	values []float32
 	texts  []string
 	ids    []int32
@@ -27,8 +31,8 @@ type data struct {
 	rank   int   // levels of nesting; 0 while unknown
 }
 
-// readTensor reads {"name", "shape", "datatype", "data"}; most bounds the number of values or texts.
-func readTensor(s *scanner, kind string, most int) (*tensor, error) {
+// readTensor reads {"name", "shape", "datatype", "data"}; text and most are those of data.
+func readTensor(s *scanner, text bool, most int) (*tensor, error) {
 	t := &tensor{}
 	seen := fields{}
 	err := s.object(func(key string) (err error) {
@@ -53,8 +57,8 @@ func readTensor(s *scanner, kind string, most int) (*tensor, error) {
 				return err
 			})
 		case "data":
-			t.data = &data{}
-			err = t.data.read(s, kind, most)
+			t.data = &data{text: text, most: most}
+			err = t.data.level(s, 0)
 		default:
 			err = s.skip()
 		}
@@ -66,10 +70,8 @@ func readTensor(s *scanner, kind string, most int) (*tensor, error) {
 	return t, seen.need("name", "datatype", "shape", "data")
 }
 
-// read reads nested arrays whose elements on one level all have the same length.
-func (d *data) read(s *scanner, kind string, most int) error { return d.level(s, 0, kind, most) }
-
-func (d *data) level(s *scanner, k int, kind string, most int) error {
+// level reads an array k arrays deep; all arrays on one level must have the same length.
+func (d *data) level(s *scanner, k int) error {
 	n := 0
 	err := s.array(func(i int) error {
 		c, err := s.next()
@@ -81,10 +83,10 @@ func (d *data) level(s *scanner, k int, kind string, most int) error {
 			return fmt.Errorf("the data nests unevenly, want every value %d arrays deep", d.rank)
 		}
 		if c == '[' {
-			return d.level(s, k+1, kind, most)
+			return d.level(s, k+1)
 		}
 		d.rank = k + 1
-		return d.leaf(s, c, kind, most)
+		return d.leaf(s, c)
 	})
 	if err != nil {
 		return err
@@ -104,12 +106,13 @@ func (d *data) level(s *scanner, k int, kind string, most int) error {
 	return nil
 }
 
-func (d *data) leaf(s *scanner, c byte, kind string, most int) error {
-	if len(d.values) == most || len(d.texts) == most {
-		return fmt.Errorf("the data has more than %d values, the limit of one request", most)
+// leaf reads one value, which begins with c.
+func (d *data) leaf(s *scanner, c byte) error {
+	if len(d.values) == d.most || len(d.texts) == d.most {
+		return fmt.Errorf("the data has more than %d values, the limit of one request", d.most)
 	}
 	switch {
-	case kind != Text:
+	case !d.text:
 		v, err := s.float()
 		d.values = append(d.values, v)
 		return err
@@ -142,21 +145,21 @@ func (s *scanner) float() (float32, error) {
 }
 
 // samples checks the tensor against what the model takes and puts its samples into the request.
-func (t *tensor) samples(in Input, most int, request *Request) error {
-	if in.Kind == Text {
+func (t *tensor) samples(dims []int, most int, request *layarun.Request) error {
+	if dims == nil {
 		return t.textSamples(most, request)
 	}
-	if err := t.check("input", "FP32", most, in.Dims); err != nil {
+	if err := t.check("input", "FP32", most, dims); err != nil {
 		return err
 	}
-	if want := int(t.shape[0]) * size(in.Dims); len(t.data.values) != want {
+	if want := int(t.shape[0]) * size(dims); len(t.data.values) != want {
 		return at("data", fmt.Errorf("%d values, want %d for shape %v", len(t.data.values), want, t.shape))
 	}
 	request.Values = t.data.values
 	return t.checkNesting()
 }
 
-func (t *tensor) textSamples(most int, request *Request) error {
+func (t *tensor) textSamples(most int, request *layarun.Request) error {
 	if t.datatype == "BYTES" {
 		if err := t.check("text", "BYTES", most, nil); err != nil {
 			return err
