@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/layarun/layarun/compile"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"layarun": main})
+}
+
+// TestScripts runs testdata/script/*.txt. Each has a home folder of its own and finds no XLA plugin, so it runs on the
+// pure-Go backend; nothing is downloaded.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.Cd)
+			env.Setenv("LANG", "C.UTF-8")
+			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "xla" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return compile.HasXLA() && runtime.GOOS == "linux" && runtime.GOARCH == "amd64", nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
+	})
+}
+
+// exits runs a command that must end with the given code: exits 2 layarun nope.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits code command [arg]...")
+	}
+	want, err := strconv.Atoi(args[0])
+	if err != nil {
+		ts.Fatalf("exits: %v", err)
+	}
+	code := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		fault, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("exits: %v", err)
+		}
+		code = fault.ExitCode()
+	}
+	if code != want {
+		ts.Fatalf("%v exits with %d, want %d", args[1:], code, want)
+	}
+}
