@@ -93,7 +93,7 @@ func examine(name string, check bool) BackendReport {
 		path, found := FindPlugin(kind)
 		switch r.Plugin = path; {
 		case !xlaBuilt:
-			r.Status, r.Detail = StatusFailed, noXLA
+			r.Status, r.Detail = StatusMissing, noXLA
 		case !found:
 			r.Status, r.Detail = StatusMissing, "`layarun backend install "+kind+"` installs it"
 		case !deviceHere(kind):

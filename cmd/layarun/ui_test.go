@@ -50,8 +50,8 @@ func TestReportGivesTheExitCode(t *testing.T) {
 
 func TestEmitPutsTheSchemaFirst(t *testing.T) {
 	for value, want := range map[any]string{
-		struct{}{}:                      "{\n  \"schema\": \"layarun.eval/1\"\n}\n",
-		struct{ A int }{3}:              "{\n  \"schema\": \"layarun.eval/1\",\n  \"A\": 3\n}\n",
+		struct{}{}:                       "{\n  \"schema\": \"layarun.eval/1\"\n}\n",
+		struct{ A int }{3}:               "{\n  \"schema\": \"layarun.eval/1\",\n  \"A\": 3\n}\n",
 		struct{ B string }{"<> \"q\" é"}: "",
 	} {
 		var out bytes.Buffer
