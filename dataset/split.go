@@ -78,7 +78,7 @@ func deal(s *Set, sizes Sizes, seed uint64) [4][]int {
 	slices.SortStableFunc(all, func(a, b []int) int { return cmp.Compare(len(b), len(a)) })
 	var parts [4][]int
 	for _, unit := range all {
-		p := draw(s, unit, need, rng)
+		p := drawPart(s, unit, need, rng)
 		parts[p] = append(parts[p], unit...)
 		for _, i := range unit {
 			need[p][s.Labels[i]+1]--
@@ -87,7 +87,7 @@ func deal(s *Set, sizes Sizes, seed uint64) [4][]int {
 	return parts
 }
 
-func draw(s *Set, unit []int, need [4][]int, rng *rand.Rand) int {
+func drawPart(s *Set, unit []int, need [4][]int, rng *rand.Rand) int {
 	var weight [4]int
 	total := 0
 	for p := range need {
