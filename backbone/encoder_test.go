@@ -194,3 +194,14 @@ func TestEncoderDefaultsAreMiniLM(t *testing.T) {
 		t.Errorf("a block costs %d multiply-accumulates, want 116,391,936", got)
 	}
 }
+
+func TestEncoderConforms(t *testing.T) {
+	all := variants()
+	all["tied"] = tiny(func(e *backbone.Encoder) { e.Tied = true })
+	all["one block, no dropout"] = tiny(func(e *backbone.Encoder) { e.Layers, e.Dropout = 1, 0 })
+	for name, e := range all {
+		t.Run(name, func(t *testing.T) {
+			backbonetest.Run(t, e, backbonetest.Options{Vocab: e.Vocab, PadID: e.PadID})
+		})
+	}
+}
