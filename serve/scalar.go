@@ -76,18 +76,35 @@ func (s *scanner) number() ([]byte, error) {
 	if err := s.value("a number", isDigit); err != nil {
 		return nil, err
 	}
-	s.token = s.token[:0]
-	err := s.until(func(c byte) bool {
-		return !(isDigit(c) || c == '.' || c == 'e' || c == 'E' || c == '+')
-	})
-	if err != nil && err != io.EOF {
+	text, err := s.digits()
+	if err != nil {
 		return nil, err
 	}
-	if len(s.token) > maxNumber {
-		return nil, fmt.Errorf("the number %s has %d bytes, want at most %d", short(s.token), len(s.token), maxNumber)
+	if len(text) > maxNumber {
+		return nil, fmt.Errorf("the number %s has %d bytes, want at most %d", short(text), len(text), maxNumber)
 	}
-	if !validNumber(s.token) {
-		return nil, fmt.Errorf("%s is not a JSON number", short(s.token))
+	if !validNumber(text) {
+		return nil, fmt.Errorf("%s is not a JSON number", short(text))
+	}
+	return text, nil
+}
+
+// inNumber holds the bytes of which numbers are made.
+var inNumber = [256]bool{'-': true, '+': true, '.': true, 'e': true, 'E': true,
+	'0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true}
+
+// digits returns the run of bytes of a number, in the buffer itself if it does not reach its end.
+func (s *scanner) digits() ([]byte, error) {
+	for i := s.pos; i < s.end; i++ {
+		if !inNumber[s.buf[i]] {
+			text := s.buf[s.pos:i]
+			s.pos = i
+			return text, nil
+		}
+	}
+	s.token = s.token[:0]
+	if err := s.until(func(c byte) bool { return !inNumber[c] }); err != nil && err != io.EOF {
+		return nil, err
 	}
 	return s.token, nil
 }
