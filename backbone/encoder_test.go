@@ -201,7 +201,7 @@ func TestEncoderConforms(t *testing.T) {
 	all["one block, no dropout"] = tiny(func(e *backbone.Encoder) { e.Layers, e.Dropout = 1, 0 })
 	for name, e := range all {
 		t.Run(name, func(t *testing.T) {
-			backbonetest.Run(t, e, backbonetest.Options{Vocab: e.Vocab, PadID: e.PadID})
+			backbonetest.Run(t, e, backbonetest.Options{Vocab: e.Vocab})
 		})
 	}
 }

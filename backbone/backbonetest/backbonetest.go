@@ -13,8 +13,8 @@ import (
 
 // Options says what the suite cannot learn from a backbone. The zero value does for float inputs.
 type Options struct {
-	// Vocab is the number of token ids and PadID the one that is padding, for backbones over ids.
-	Vocab, PadID int
+	// Vocab is the number of token ids, for backbones over ids.
+	Vocab int
 	// Length is the number of positions of a batch of ids; the suite also runs twice as many. 0 means 6.
 	Length int
 	// Seed draws weights and inputs.

@@ -55,6 +55,9 @@ func (b *broken) Fold(w layer.Weights) (backbone.Backbone, layer.Weights, error)
 	return b.fold(w)
 }
 
+// Padding is that of encoder.
+func (b *broken) Padding() int32 { return 0 }
+
 func init() {
 	backbone.Register("broken", func() backbone.Backbone { return &broken{Backbone: mlp()} })
 }
@@ -203,6 +206,10 @@ func TestPanicsBecomeErrors(t *testing.T) {
 func TestSuiteRefusesInputsItCannotMake(t *testing.T) {
 	if _, err := newSuite(encoder(), Options{}); err == nil || !strings.Contains(err.Error(), "Vocab") {
 		t.Errorf("got %v, want an error about Options.Vocab", err)
+	}
+	silent := struct{ backbone.Backbone }{encoder()}
+	if _, err := newSuite(silent, Options{Vocab: 11}); err == nil || !strings.Contains(err.Error(), "backbone.Sequence") {
+		t.Errorf("got %v, want an error about backbone.Sequence", err)
 	}
 }
 

@@ -44,7 +44,7 @@ func checkPadding(s *suite) error {
 	var long []int32
 	for from := 0; from < len(short); from += s.opts.Length {
 		long = append(long, short[from:from+s.opts.Length]...)
-		long = append(long, slices.Repeat([]int32{int32(s.opts.PadID)}, s.opts.Length)...)
+		long = append(long, slices.Repeat([]int32{s.padding}, s.opts.Length)...)
 	}
 	want, err := s.run()
 	if err != nil {

@@ -28,6 +28,7 @@ type suite struct {
 	opts    Options
 	weights layer.Weights
 	in      *tensors.Tensor
+	padding int32 // fills rows of ids
 }
 
 func newSuite(b backbone.Backbone, opts Options) (*suite, error) {
@@ -43,6 +44,11 @@ func newSuite(b backbone.Backbone, opts Options) (*suite, error) {
 		if opts.Vocab < 2 {
 			return nil, errors.New("backbonetest: Options.Vocab must be at least 2 for a backbone over ids")
 		}
+		sequence, ok := b.(backbone.Sequence)
+		if !ok {
+			return nil, fmt.Errorf("backbonetest: %T reads rows of ids and must implement backbone.Sequence", b)
+		}
+		s.padding = sequence.Padding()
 		s.in = s.ids(rng, opts.Length)
 	case spec.DType == dtypes.Float32 && !slices.Contains(spec.Dims, layer.Length):
 		s.in = normal(rng, append([]int{batch}, spec.Dims...))
@@ -85,9 +91,9 @@ func (s *suite) ids(rng *rand.Rand, length int) *tensors.Tensor {
 	values := make([]int32, batch*length)
 	for i := range values {
 		row, at := i/length, i%length
-		values[i] = int32(s.opts.PadID)
+		values[i] = s.padding
 		if at < []int{length, (length + 1) / 2, 1}[row] {
-			values[i] = int32((s.opts.PadID + 1 + rng.IntN(s.opts.Vocab-1)) % s.opts.Vocab)
+			values[i] = int32((int(s.padding) + 1 + rng.IntN(s.opts.Vocab-1)) % s.opts.Vocab)
 		}
 	}
 	return tensors.FromFlatDataAndDimensions(values, batch, length)
