@@ -11,7 +11,8 @@ import (
 	"slices"
 )
 
-// PathLength is the number of policies on a path. A path is shorter where the validation table cannot tell so many apart.
+// PathLength is the number of policies on a path. A path is shorter where the validation table cannot tell so many apart:
+// few samples, or many scores that are exactly 1 and can only leave together.
 const PathLength = 200
 
 // Families of thresholds that a path may be made of.
@@ -133,7 +134,8 @@ func (t *trial) path(gate, family string) Path {
 const chainLength = 1000
 
 // chain is a nested list of policies from "never" to "at once". Every sample that could leave at an exit has a level there:
-// the lower, the sooner it is let go. The policies let go the lowest levels first, in equal numbers.
+// the lower, the sooner it is let go. The policies let go the lowest levels first, in numbers that grow: nearly all samples
+// are still there at the careful end, so that each one let go counts most.
 func (t *trial) chain(gate int, family string) []aligned {
 	last := len(t.table.Exits) - 1
 	ranked := make([][]graded, last)
@@ -150,7 +152,8 @@ func (t *trial) chain(gate int, family string) []aligned {
 		if len(levels) == 0 {
 			break
 		}
-		level := levels[i*(len(levels)-1)/chainLength]
+		part := float64(i) / chainLength
+		level := levels[int(part*part*float64(len(levels)))]
 		thresholds := make([]Threshold, last)
 		for k := range thresholds {
 			thresholds[k] = thresholdAt(ranked[k], level)
@@ -170,8 +173,8 @@ type graded struct {
 
 // rank lists the scores at an exit, falling, with levels that never fall. One threshold: the score itself, negated. Per
 // exit: the smallest (errors + 1) / (leavers + 1) that any threshold at or below the score has, where errors are leavers
-// with loss 1. The one added keeps a few lucky samples at the top from looking safer than many; it is the rank-one form of
-// the rule "leave where samples as confident were right" of PCEE (arXiv 2412.19325).
+// with loss 1: leave where samples as confident as this one were right, as in PCEE (arXiv 2412.19325). The one added keeps a
+// few lucky samples at the top from looking safer than many.
 func (t *trial) rank(exit, gate int, family string) []graded {
 	type sample struct {
 		score float32
