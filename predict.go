@@ -246,4 +246,3 @@ func float32s(values []float64) []float32 {
 	}
 	return out
 }
-

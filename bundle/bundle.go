@@ -48,14 +48,28 @@ type Bundle struct {
 	Policies []exit.Policy // by name; the first is the default, and without any samples never leave early
 }
 
-// Data says what the network was trained, chosen, certified and reported on. The digests are the data set's own.
+// Data says what the network was trained, chosen, certified and reported on. The digests are the data set's own: whoever
+// loads Source again compares them before using a split for what it was kept for.
 type Data struct {
-	Name        string `json:"name"`
-	Seed        uint64 `json:"seed"` // of the split
+	Source
 	Train       string `json:"train"`
 	Validation  string `json:"validation"`
 	Calibration string `json:"calibration"`
 	Test        string `json:"test"`
+}
+
+// Source says how samples are found and divided: a known set's name or a path, and what dataset.Options need to read it
+// the same way again.
+type Source struct {
+	Name            string   `json:"name"`
+	Seed            uint64   `json:"seed"` // of the split
+	ValidationSize  int      `json:"validation_size,omitempty"`
+	CalibrationSize int      `json:"calibration_size,omitempty"`
+	TestSize        int      `json:"test_size,omitempty"`
+	TextColumn      string   `json:"text_column,omitempty"`
+	LabelColumn     string   `json:"label_column,omitempty"`
+	Dims            []int    `json:"dims,omitempty"`
+	Classes         []string `json:"classes,omitempty"`
 }
 
 // maxDepth bounds what a manifest of a few bytes can make the reader build.

@@ -33,7 +33,7 @@ func tiny(t testing.TB) *bundle.Bundle {
 		Backbone:  &backbone.MLP{Inputs: []int{4}, Widths: []int{3, 2}, Norm: "layer", Epsilon: 1e-3},
 		Head:      laya.Config{Kind: laya.Prefix, Reads: []int{0, 1, 2}, Classes: 3, Dim: 4, Tau: 1, Hidden: 4, Psi: "identity", ExitScale: true, Correction: true},
 		Classes:   []string{"setosa", "versicolor", "virginica"},
-		Data:      &bundle.Data{Name: "iris", Seed: 1, Train: "aa", Validation: "bb", Calibration: "cc", Test: "dd"},
+		Data:      &bundle.Data{Source: bundle.Source{Name: "iris", Seed: 1}, Train: "aa", Validation: "bb", Calibration: "cc", Test: "dd"},
 		Train:     map[string]float64{"validation_accuracy": 0.5, "epochs": 3},
 		Profile: &prune.Profile{
 			Reads: []int{0, 1, 2}, Classes: []string{"setosa"}, Bundle: "ee", Split: "bb", Initial: []float64{0.25, 0.25, 0.5},

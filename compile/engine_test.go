@@ -112,7 +112,9 @@ func start(t testing.TB, e *compile.Engine, in input) *compile.Sample {
 	t.Helper()
 	make := func() (*compile.Sample, error) { return e.NewSample(in.values, compile.KeepAnswers|compile.KeepValues) }
 	if in.tokens != nil {
-		make = func() (*compile.Sample, error) { return e.NewSequence(in.tokens, compile.KeepAnswers|compile.KeepValues) }
+		make = func() (*compile.Sample, error) {
+			return e.NewSequence(in.tokens, compile.KeepAnswers|compile.KeepValues)
+		}
 	}
 	s, err := make()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/layarun/layarun/backbone"
+	"github.com/layarun/layarun/bundle"
 	"github.com/layarun/layarun/compile"
 	"github.com/layarun/layarun/dataset"
 	"github.com/layarun/layarun/internal/strict"
@@ -27,17 +28,9 @@ type Recipe struct {
 	Train Config          `json:"train"`
 }
 
-// Data says which data set to use and how to read it; see dataset.Options.
+// Data says which data set to use, how to read it and, for text, how to encode it.
 type Data struct {
-	Name        string   `json:"name"`
-	Seed        uint64   `json:"seed"`
-	Validation  int      `json:"validation,omitempty"`
-	Calibration int      `json:"calibration,omitempty"`
-	Test        int      `json:"test,omitempty"`
-	TextColumn  string   `json:"text_column,omitempty"`
-	LabelColumn string   `json:"label_column,omitempty"`
-	Dims        []int    `json:"dims,omitempty"`
-	Classes     []string `json:"classes,omitempty"`
+	bundle.Source
 	// Vocabulary and MaxLength are for text: the size of the vocabulary built from the training texts and the most tokens
 	// of an input.
 	Vocabulary int `json:"vocabulary,omitempty"`
@@ -46,13 +39,15 @@ type Data struct {
 
 // DefaultRecipe trains on the embedded digits.
 func DefaultRecipe() Recipe {
-	return Recipe{Data: Data{Name: "digits"}, Train: Default()}
+	return Recipe{Data: Data{Source: bundle.Source{Name: "digits"}}, Train: Default()}
 }
 
-// Options are the data set's options with the folder of the known sets.
-func (d Data) Options(dir string) dataset.Options {
-	return dataset.Options{Dir: dir, Seed: d.Seed, TextColumn: d.TextColumn, LabelColumn: d.LabelColumn, Dims: d.Dims, Classes: d.Classes,
-		Sizes: dataset.Sizes{Validation: d.Validation, Calibration: d.Calibration, Test: d.Test}}
+// Load loads the four splits of a source; dir is the folder of the known sets.
+func Load(ctx context.Context, s bundle.Source, dir string) (*dataset.Splits, error) {
+	return dataset.Load(ctx, s.Name, dataset.Options{
+		Dir: dir, Seed: s.Seed, TextColumn: s.TextColumn, LabelColumn: s.LabelColumn, Dims: s.Dims, Classes: s.Classes,
+		Sizes: dataset.Sizes{Validation: s.ValidationSize, Calibration: s.CalibrationSize, Test: s.TestSize},
+	})
 }
 
 // ParseRecipe reads a recipe in YAML over the defaults. Unknown fields are errors.
@@ -91,7 +86,7 @@ func (r Recipe) Resolve(ctx context.Context, dir string) (*Resolved, error) {
 	if err := r.Train.Validate(); err != nil {
 		return nil, err
 	}
-	splits, err := dataset.Load(ctx, r.Data.Name, r.Data.Options(dir))
+	splits, err := Load(ctx, r.Data.Source, dir)
 	if err != nil {
 		return nil, err
 	}

@@ -197,4 +197,3 @@ func (s *stepper) evaluate(st *state, data *samples, size int) (Score, error) {
 	score.Loss /= float64(n)
 	return score, nil
 }
-

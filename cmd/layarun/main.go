@@ -19,6 +19,7 @@ import (
 // verbs is the verb table, in the order in which a project uses them and the help lists them. A new verb is one file
 // with a func newXCmd(*app) *cobra.Command, and one line here.
 var verbs = []func(*app) *cobra.Command{
+	newTrainCmd,
 	newBackendCmd,
 	newDoctorCmd,
 	newVersionCmd,

@@ -47,6 +47,7 @@ type app struct {
 	json     bool
 	quiet    bool
 	backend  string // see addBackendFlag
+	dataDir  string // see addDataFlag
 
 	understood bool // the command line was accepted and the verb runs
 }
@@ -218,6 +219,20 @@ func (b *bar) Set(done, total int64) {
 		done = min(done, total)
 	}
 	_ = b.shown.Set64(done) // a bar that cannot be drawn is no reason to stop
+}
+
+// Describe changes what the bar says it does.
+func (b *bar) Describe(what string) {
+	if b.shown != nil {
+		b.shown.Describe(what)
+	}
+}
+
+// Clear wipes the bar until it is set again, to make room for a line.
+func (b *bar) Clear() {
+	if b.shown != nil {
+		_ = b.shown.Clear()
+	}
 }
 
 // Finish clears the bar. It may be called more than once.

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/layarun/layarun/compile"
+	"github.com/layarun/layarun/train"
+)
+
+// trainOptions are the flags of train that are no fields of the recipe.
+type trainOptions struct {
+	recipe, out string
+	seeds       []uint
+	force       bool
+	dry         bool
+	fields      fieldFlags
+}
+
+func newTrainCmd(a *app) *cobra.Command {
+	var o trainOptions
+	cmd := &cobra.Command{
+		Use:   "train [data]",
+		Short: "Train a backbone with its exits and write a bundle",
+		Long: `Train a backbone and its head together and write a run folder with the resolved recipe, metrics.jsonl, checkpoints
+and the bundle.
+
+data is a known set (digits, fashion-mnist, clinc150, …), a .csv, .tsv, .parquet or .npz file, or a folder with a folder
+of images per class; the default is the embedded digits. A recipe (YAML) sets everything, and every field of it is a
+flag too: --train.epochs, --head.dim, --data.text_column, …; --backbone takes a backbone as YAML or JSON.
+
+A run that was interrupted goes on where it stopped when the same command is given again.`,
+		Example: `  layarun train
+  layarun train --recipe recipe.yaml --out runs/mine --seed 1,2,3
+  layarun train tickets.csv --data.text_column body --data.label_column team
+  layarun train fashion-mnist --backbone '{kind: mlp, widths: [512, 256, 128]}' --train.epochs 5`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := o.read(args)
+			if err != nil {
+				return err
+			}
+			return a.train(cmd.Context(), r, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.recipe, "recipe", "", "recipe file (YAML)")
+	f.StringVarP(&o.out, "out", "o", "", "run folder (default runs/<data>); with several seeds one folder each, <out>-<seed>")
+	f.UintSliceVar(&o.seeds, "seed", nil, "seed, or several: one run each (default the recipe's)")
+	f.BoolVar(&o.force, "force", false, "start again in a folder that holds a finished or another run")
+	f.BoolVar(&o.dry, "dry-run", false, "print the resolved recipe and the network's cost, train nothing")
+	o.fields.add(f, "train", train.Default())
+	o.fields.add(f, "data", train.Data{})
+	o.fields.addHead(f)
+	f.StringVar(&o.fields.backbone, "backbone", "", "backbone, as YAML or JSON")
+	a.addBackendFlag(cmd)
+	a.addDataFlag(cmd)
+	return cmd
+}
+
+// read puts the recipe together: defaults, then the file, then the flags.
+func (o *trainOptions) read(args []string) (train.Recipe, error) {
+	var text []byte
+	if o.recipe != "" {
+		var err error
+		if text, err = os.ReadFile(o.recipe); err != nil {
+			return train.Recipe{}, err
+		}
+	}
+	text, err := o.fields.merge(text)
+	if err != nil {
+		return train.Recipe{}, err
+	}
+	r, err := train.ParseRecipe(text)
+	if err != nil {
+		return r, usageError("%w", err)
+	}
+	if len(args) > 0 {
+		r.Data.Name = args[0]
+	}
+	if err := r.Train.Validate(); err != nil {
+		return r, usageError("%w", err)
+	}
+	return r, nil
+}
+
+// trained is what train reports of a run.
+type trained struct {
+	Folder   string        `json:"folder"`
+	Bundle   string        `json:"bundle"`
+	Digest   string        `json:"digest"`
+	Backend  string        `json:"backend"`
+	Seed     uint64        `json:"seed"`
+	Best     int           `json:"best_epoch"`
+	Exits    []int         `json:"exits"`
+	MACs     []int64       `json:"macs"`
+	Epochs   []train.Epoch `json:"epochs"`
+	Finished bool          `json:"was_finished_before"`
+}
+
+func (a *app) train(ctx context.Context, r train.Recipe, o trainOptions) error {
+	resolved, err := r.Resolve(ctx, a.dataFolder())
+	if err != nil {
+		return err
+	}
+	if o.dry {
+		return a.emit("train.dry-run/1", struct {
+			Recipe train.Recipe `json:"recipe"`
+			Cost   []exitCost   `json:"exits"`
+		}{resolved.Recipe, costs(resolved.Network, resolved.Recipe.Data.MaxLength)})
+	}
+	device, err := a.openDevice()
+	if err != nil {
+		return err
+	}
+	defer device.Close()
+	folder := o.out
+	if folder == "" {
+		folder = filepath.Join("runs", filepath.Base(resolved.Recipe.Data.Name))
+	}
+	if len(o.seeds) == 0 {
+		o.seeds = []uint{uint(resolved.Recipe.Train.Seed)}
+	}
+	var all []trained
+	for _, seed := range o.seeds {
+		resolved.Recipe.Train.Seed = uint64(seed)
+		name := folder
+		if len(o.seeds) > 1 {
+			name = fmt.Sprintf("%s-%d", folder, seed)
+		}
+		t, err := a.trainOne(ctx, resolved, device, name, o.force)
+		if err != nil {
+			if errors.Is(err, context.Canceled) {
+				a.say("stopped; give the same command again to go on from the checkpoint in %s", name)
+			}
+			return err
+		}
+		all = append(all, *t)
+	}
+	return a.showTrained(all)
+}
+
+// trainOne makes one run in a folder of its own.
+func (a *app) trainOne(ctx context.Context, r *train.Resolved, device *compile.Device, folder string, force bool) (*trained, error) {
+	if force {
+		for _, old := range []string{"bundle", "checkpoints", "metrics.jsonl"} {
+			if err := os.RemoveAll(filepath.Join(folder, old)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	target := filepath.Join(folder, "bundle")
+	if _, err := os.Stat(target); !errors.Is(err, fs.ErrNotExist) {
+		return nil, withHint(fmt.Errorf("%s holds a finished run", folder), "layarun eval "+target+", or train with --force or another --out")
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, err
+	}
+	recipe, err := json.MarshalIndent(r.Recipe, "", "  ") // JSON is YAML
+	if err != nil {
+		return nil, err
+	}
+	if err := renameio.WriteFile(filepath.Join(folder, "recipe.yaml"), append(recipe, '\n'), 0o644); err != nil {
+		return nil, err
+	}
+	bar := a.progress("training", false)
+	defer bar.Finish()
+	result, err := train.Run(ctx, train.Job{
+		Config: r.Recipe.Train, Network: r.Network, Backend: device.Backend, Train: r.Splits.Train, Validation: r.Splits.Validation,
+		Tokens: r.Tokens, MaxLength: r.Recipe.Data.MaxLength, Dir: folder, Watch: a.watch(bar),
+	})
+	if err != nil {
+		return nil, err
+	}
+	bar.Finish()
+	b, err := r.Bundle(filepath.Base(folder), "layarun "+readVersion().Version, result)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.Save(target); err != nil {
+		return nil, err
+	}
+	t := &trained{Folder: folder, Bundle: target, Digest: b.Digest(), Backend: device.Name, Seed: r.Recipe.Train.Seed,
+		Best: result.Best, Exits: r.Network.Exits(), Epochs: result.Epochs}
+	for _, c := range costs(r.Network, b.MaxLength) {
+		t.MACs = append(t.MACs, c.MACs)
+	}
+	return t, nil
+}
+
+// watch draws the bar and, after every epoch, says how the network does.
+func (a *app) watch(bar *bar) func(train.Progress) {
+	return func(p train.Progress) {
+		bar.Describe(fmt.Sprintf("epoch %d/%d, loss %.3f", p.Epoch, p.Epochs, p.Loss))
+		bar.Set(int64(p.Step), int64(p.Steps))
+		if e := p.Done; e != nil {
+			bar.Clear()
+			a.say("epoch %2d/%d  loss %.3f  validation %.2f %%  (%.0f s)", e.Epoch, p.Epochs, e.TrainLoss, 100*e.Validation.Last(), e.Seconds)
+		}
+	}
+}
+
+// exitCost is what leaving at an exit costs.
+type exitCost struct {
+	Depth int   `json:"depth"`
+	MACs  int64 `json:"macs"`
+}
+
+func costs(n *compile.Network, length int) []exitCost {
+	var all []exitCost
+	for _, d := range n.Exits() {
+		all = append(all, exitCost{d, n.MACs(d, length, true)})
+	}
+	return all
+}
+
+func (a *app) showTrained(all []trained) error {
+	if a.json {
+		return a.emit("train/1", struct {
+			Runs []trained `json:"runs"`
+		}{all})
+	}
+	for _, t := range all {
+		score := t.Epochs[t.Best-1].Validation
+		var rows [][]string
+		for i, d := range t.Exits {
+			rows = append(rows, []string{fmt.Sprint(d), fmt.Sprintf("%.2f", 100*score.Accuracy[i]), fmt.Sprintf("%.3g", float64(t.MACs[i])/1e6)})
+		}
+		fmt.Fprintf(a.out, "%s: best epoch %d of %d\n", t.Bundle, t.Best, len(t.Epochs))
+		if err := a.table([]string{"exit", "validation %", "MMACs"}, rows); err != nil {
+			return err
+		}
+	}
+	a.say("next: layarun calibrate %s", all[0].Bundle)
+	return nil
+}
