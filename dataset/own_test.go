@@ -244,6 +244,7 @@ func TestReadNPZ(t *testing.T) {
 		"no x":          {"y": npy("|u1", "2,", 1, 2)},
 		"not a number":  {"x": npy("<f4", "1, 1", 0, 0, 0xc0, 0x7f)},
 		"cut":           {"x": npy("<f4", "2, 1", 0, 0, 0, 0)},
+		"too long":      {"x": npy("|u1", "2, 1", 1, 2, 3)},
 		"overflow":      {"x": npy("<f8", "4294967296, 4294967296")},
 		"complex":       {"x": npy("<c8", "1, 1", 0, 0, 0, 0, 0, 0, 0, 0)},
 		"big-endian":    {"x": npy(">f4", "1, 1", 0, 0, 0, 0)},
