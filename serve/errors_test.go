@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/layarun/layarun"
@@ -168,20 +169,21 @@ func TestFaultsOfTheModel(t *testing.T) {
 		code        int
 		retry, want string
 	}{
-		"full":       {nil, fmt.Errorf("64 samples wait: %w", layarun.ErrFull), 503, "1", "serve: 64 samples wait: " + layarun.ErrFull.Error()},
-		"deadline":   {nil, fmt.Errorf("later: %w", layarun.ErrDeadline), 504, "", "serve: the deadline passed"},
-		"context":    {nil, context.DeadlineExceeded, 504, "", "serve: the deadline passed"},
-		"invalid":    {nil, fmt.Errorf("token id 9: %w", layarun.ErrRequest), 400, "", "serve: token id 9: layarun: invalid request"},
-		"other":      {nil, errors.New("out of memory"), 500, "", "serve: out of memory"},
-		"sample":     {one(layarun.Answer{Err: errors.New("logits are NaN")}), nil, 500, "", "serve: sample 0 of 1: logits are NaN"},
-		"samplefull": {one(layarun.Answer{Err: layarun.ErrFull}), nil, 503, "1", "serve: sample 0 of 1: " + layarun.ErrFull.Error()},
-		"too few":    {nil, nil, 500, "", "serve: model pair gave 0 answers to 1 samples"},
-		"infinite":   {one(layarun.Answer{Confidence: float32(math.Inf(1))}), nil, 500, "", "serve: json: unsupported value: +Inf"},
+		"full":        {nil, fmt.Errorf("64 samples wait: %w", layarun.ErrFull), 503, "1", "serve: 64 samples wait: " + layarun.ErrFull.Error()},
+		"deadline":    {nil, fmt.Errorf("later: %w", layarun.ErrDeadline), 504, "", "serve: the deadline passed"},
+		"context":     {nil, context.DeadlineExceeded, 504, "", "serve: the deadline passed"},
+		"invalid":     {nil, fmt.Errorf("token id 9: %w", layarun.ErrRequest), 400, "", "serve: token id 9: layarun: invalid request"},
+		"other":       {nil, errors.New("out of memory"), 500, "", "serve: out of memory"},
+		"sample":      {one(layarun.Answer{Err: errors.New("logits are NaN")}), nil, 500, "", "serve: sample 0 of 1: logits are NaN"},
+		"samplefull":  {one(layarun.Answer{Err: layarun.ErrFull}), nil, 503, "1", "serve: sample 0 of 1: " + layarun.ErrFull.Error()},
+		"unexplained": {one(layarun.Answer{Probabilities: []float32{0, 1}, Alpha: []float32{1}}), nil, 500, "", "serve: sample 0 of 1: 0 contributions to 1 reads"},
+		"too few":     {nil, nil, 500, "", "serve: model pair gave 0 answers to 1 samples"},
+		"infinite":    {one(layarun.Answer{Confidence: float32(math.Inf(1))}), nil, 500, "", "serve: json: unsupported value: +Inf"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := vector()
 			m.predict = func(context.Context, layarun.Request) ([]layarun.Answer, error) { return c.answers, c.err }
-			w := status(newServer(t, options(), m), "POST", "/v2/models/pair/infer", good)
+			w := status(newServer(t, options(), m), "POST", "/v2/models/pair/infer", parametersOf(`{"explain":true}`))
 			if got := message(t, w); w.Code != c.code || got != c.want || w.Header().Get("Retry-After") != c.retry {
 				t.Errorf("%d %q, Retry-After %q, want %d %q, %q", w.Code, got, w.Header().Get("Retry-After"), c.code, c.want, c.retry)
 			}
@@ -272,3 +274,35 @@ func (blanks) Read(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// rich is a right request with something of everything in it.
+const rich = ` {"id":"a\u00e9\n","parameters":{"exit_policy":"quick","exit_threshold":0.5,"min_exit":1,"max_exit":4,"explain":true,"timeout":9,"x":null},
+	"outputs":[{"y":{"z":[true,-1e+2]},"name":"label"}],"inputs":[{"name":"input","datatype":"FP32","shape":[2,2],"data":[[1,2],[3,4.5]]}],"w":false}`
+
+// A body that ends anywhere before its end is a fault of the client's, as is one that cannot be read on.
+func TestBodyCutAnywhere(t *testing.T) {
+	s := newServer(t, options(), vector())
+	if w := status(s, "POST", "/v2/models/pair/infer", rich); w.Code != 200 {
+		t.Fatal(w.Body)
+	}
+	for n := range len(rich) {
+		w := status(s, "POST", "/v2/models/pair/infer", rich[:n])
+		if message(t, w); w.Code != 400 {
+			t.Errorf("cut to %q: %d, want 400", rich[:n], w.Code)
+		}
+		broken := io.MultiReader(strings.NewReader(rich[:n]), iotest.ErrReader(errors.New("connection reset")))
+		w = statusOf(s, "/v2/models/pair/infer", broken)
+		if got := message(t, w); w.Code != 400 || got != "serve: the body cannot be read: connection reset" {
+			t.Errorf("broken after %q: %d %s, want 400 that says so", rich[:n], w.Code, got)
+		}
+	}
+	w := statusOf(s, "/v2/models/pair/infer", stuck{})
+	if got := message(t, w); w.Code != 400 || !strings.Contains(got, io.ErrNoProgress.Error()) {
+		t.Errorf("no progress: %d %s", w.Code, got)
+	}
+}
+
+// stuck is a body that never comes.
+type stuck struct{}
+
+func (stuck) Read([]byte) (int, error) { return 0, nil }

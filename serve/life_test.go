@@ -3,6 +3,7 @@ package serve_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -336,6 +337,53 @@ func TestSlowBodies(t *testing.T) {
 		<-time.After(time.Hour) // the rest of the body drips into the void
 		if err := r.stop(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A client that dies in the middle of its body costs nobody else anything.
+func TestClientThatDiesInItsBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, options(), vector())
+		for n := range len(good) {
+			conn, err := r.dial(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := fmt.Fprintf(conn, "POST /v2/models/pair/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(good), good[:n]); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		response, err := r.infer(t.Context(), strings.NewReader(good))
+		if err != nil || closed(t, response) != 200 {
+			t.Errorf("%v %v, want 200 to the next client", response, err)
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A client that does not even take its 503 cannot keep the server from ending.
+func TestDeafClientCannotHoldTheServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options()
+		o.Timeout = time.Hour
+		r := run(t, o, slow(time.Minute))
+		conn, err := r.dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Fprintf(conn, "POST /v2/models/pair/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(good), good); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		start := time.Now()
+		if err := r.stop(); err == nil || time.Since(start) > o.ExitTimeout+2*time.Second {
+			t.Errorf("error %v after %v, want one a moment after ExitTimeout", err, time.Since(start))
 		}
 	})
 }
