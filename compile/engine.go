@@ -42,11 +42,14 @@ type form struct {
 	length  int
 }
 
-// engineSegment is a segment with its weights, in the order in which its executable takes them.
+// engineSegment is a segment with its weights, in the order in which its executable takes them. What every batch needs
+// is worked out once.
 type engineSegment struct {
 	Segment
 	state, carry []layer.Spec // of the inputs; state is nil for segment 0, which takes the samples' input
 	weights      []*tensors.Tensor
+	silent       int // how many of the weights the form without an answer takes
+	parts        int // of state and carry after the segment
 }
 
 // NewEngine prepares network with the given weights for batches of the given buckets (ascending batch sizes) and, for
@@ -78,6 +81,8 @@ func NewEngine(backend compute.Backend, network *Network, weights layer.Weights,
 	depth, reads := 0, network.Head.Config().Reads
 	for i, s := range network.Segments() {
 		es := engineSegment{Segment: s, carry: network.Head.Carry(-1)}
+		es.silent = len(es.names(false))
+		es.parts = len(network.Backbone.State(s.Depth)) + len(network.Head.Carry(s.Depth))
 		if i > 0 {
 			es.state, es.carry = network.Backbone.State(depth), network.Head.Carry(reads[i-1])
 		}
@@ -233,6 +238,14 @@ func (s engineSegment) key(f form) string {
 	return b.String()
 }
 
+// weightsOf are the weights that a form takes.
+func (s *engineSegment) weightsOf(answer bool) []*tensors.Tensor {
+	if answer {
+		return s.weights
+	}
+	return s.weights[:s.silent]
+}
+
 // names are the full names of the weights that a form takes, in order; tied ones repeat.
 func (s engineSegment) names(answer bool) []string {
 	var names []string
@@ -281,7 +294,7 @@ func (e *Engine) inputShapes(f form) []shapes.Shape {
 	for _, spec := range specs {
 		all = append(all, spec.Shape(f.bucket, f.length))
 	}
-	for _, w := range s.weights[:len(s.names(f.answer))] {
+	for _, w := range s.weightsOf(f.answer) {
 		all = append(all, w.Shape())
 	}
 	return all

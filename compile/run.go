@@ -15,7 +15,7 @@ import (
 // their logits and returns their gate scores; without, nobody may leave and the scores mean nothing, unless a sample
 // keeps all answers. A segment that cannot answer never does. On an error the samples are released.
 func (e *Engine) Run(i int, samples []*Sample, answer bool) ([]exit.Scores, error) {
-	s := e.segments[i]
+	s := &e.segments[i]
 	keeps := func(s *Sample) bool { return s.Keep&KeepAnswers != 0 }
 	answer = s.Answer != nil && (answer || slices.ContainsFunc(samples, keeps))
 	at, _ := slices.BinarySearch(e.buckets, len(samples))
@@ -46,12 +46,12 @@ func (e *Engine) run(f form, samples []*Sample, scores []exit.Scores) error {
 	if err != nil {
 		return err
 	}
-	s := e.segments[f.segment]
-	args := make([]any, 0, len(inputs)+len(s.weights))
+	weights := e.segments[f.segment].weightsOf(f.answer)
+	args := make([]any, 0, len(inputs)+len(weights))
 	for _, t := range inputs {
 		args = append(args, t)
 	}
-	for _, w := range s.weights[:len(s.names(f.answer))] {
+	for _, w := range weights {
 		args = append(args, w)
 	}
 	out, err := exec.Call(args...)
@@ -68,8 +68,7 @@ func (e *Engine) run(f form, samples []*Sample, scores []exit.Scores) error {
 
 // accept moves the samples to the rows of a segment's outputs.
 func (e *Engine) accept(f form, samples []*Sample, scores []exit.Scores, out []*tensors.Tensor) error {
-	s := e.segments[f.segment]
-	parts := len(e.network.Backbone.State(s.Depth)) + len(e.network.Head.Carry(s.Depth))
+	parts := e.segments[f.segment].parts
 	rest := out[parts:]
 	var value, score, logits, gate matrix
 	var err error
