@@ -18,7 +18,7 @@
 // # Which batch is next
 //
 //  1. A queue that was passed over too often, if there is one; see below.
-//  2. Else the deepest queue that fills the largest bucket. Deep samples are the oldest ones and hold memory.
+//  2. Else the deepest queue that fills the largest bucket: deep samples are nearest to their answer.
 //  3. Else the queue of the sample that was admitted first.
 //
 // A batch takes the first samples of its queue, all of them or the largest bucket; package compile pads it to the smallest

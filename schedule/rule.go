@@ -17,10 +17,10 @@ type Rule struct {
 	limited bool   // last is not the network's depth
 }
 
-// NewRule makes the rule of samples that leave where policy lets them, but not below depth minExit, and at the deepest
-// exit that is not below depth maxExit at the latest. exits are the depths at which the network can answer, ascending,
-// the last of them its depth. minExit 0 and maxExit the network's depth set no limits. The error names every fault of
-// the policy, or the limit that is out of range or leaves no exit.
+// NewRule makes the rule of samples that leave where policy lets them, but at no exit shallower than minExit, and at the
+// latest at the deepest exit that is no deeper than maxExit. exits are the depths at which the network can answer,
+// ascending, the last of them its depth. minExit 0 and maxExit the network's depth set no limits. The error names every
+// fault of the policy, or the limit that is out of range or leaves no exit.
 func NewRule(policy exit.Policy, exits []int, minExit, maxExit int) (*Rule, error) {
 	if len(exits) == 0 {
 		return nil, errors.New("schedule: exits is empty, want at least the network's depth")

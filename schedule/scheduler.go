@@ -118,7 +118,7 @@ func (s *Scheduler[S]) Do(ctx context.Context, jobs []Job[S], deliver func(i int
 
 // Close ends the scheduler: from now on nothing is admitted. It waits until all samples inside are answered; when ctx
 // ends before, those that wait are delivered with ErrClosed, and Close returns the error of ctx once the batch that is
-// running has ended. When it returns, no goroutine is left and nothing is delivered any more. Closing twice is harmless.
+// running has ended. When it returns, the worker has ended and Run is not called any more. Closing twice is harmless.
 func (s *Scheduler[S]) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
