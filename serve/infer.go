@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/layarun/layarun"
 )
@@ -63,9 +62,6 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, m Model) (*inferRe
 	if r.Header.Get("Inference-Header-Content-Length") != "" {
 		return nil, errors.New("binary tensor data is not supported, send the tensors as JSON")
 	}
-	// The deadline must not outlive the body: net/http would take it for the client's going away.
-	connection := http.NewResponseController(w)
-	_ = connection.SetReadDeadline(time.Now().Add(s.options.Timeout)) // not supported under test recorders
 	body := http.MaxBytesReader(w, r.Body, s.options.MaxBody)
 	switch encoding := r.Header.Get("Content-Encoding"); encoding {
 	case "", "identity":
@@ -78,11 +74,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, m Model) (*inferRe
 	default:
 		return nil, &encodingError{encoding}
 	}
-	request, err := readRequest(body, m, s.options.MaxSamples)
-	if err == nil {
-		_ = connection.SetReadDeadline(time.Time{})
-	}
-	return request, err
+	return readRequest(body, m, s.options.MaxSamples)
 }
 
 // encodingError is a Content-Encoding that the server does not know.

@@ -130,14 +130,19 @@ func TestFailedWarmUpEndsTheServer(t *testing.T) {
 	})
 }
 
-// A server that is told to end while it warms up ends at once and well, after the warm-up has.
+// A server that is told to end while it warms up ends well and as soon as the warm-up has.
 func TestEndWhileWarmingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, ended := options(), false
 		o.DrainDelay = time.Hour
-		o.Warm = func(ctx context.Context) error { <-ctx.Done(); ended = true; return ctx.Err() }
+		o.Warm = func(ctx context.Context) error {
+			<-ctx.Done()
+			<-time.After(time.Second)
+			ended = true
+			return ctx.Err()
+		}
 		r, start := run(t, o, vector()), time.Now()
-		if err := r.stop(); err != nil || !ended || time.Since(start) > 0 {
+		if err := r.stop(); err != nil || !ended || time.Since(start) != time.Second {
 			t.Errorf("error %v, warm-up ended %v, after %v", err, ended, time.Since(start))
 		}
 	})
@@ -330,7 +335,7 @@ func TestSlowBodies(t *testing.T) {
 		if response, err := r.infer(t.Context(), &dripping{good}); err != nil || closed(t, response) != 200 {
 			t.Errorf("a body within the time: %v %v, want 200", response, err)
 		}
-		response, err := r.infer(t.Context(), &dripping{strings.Repeat(" ", 20) + good})
+		response, err := r.infer(t.Context(), &dripping{strings.Repeat(" ", 40) + good})
 		if err != nil || closed(t, response) != 408 {
 			t.Errorf("a body beyond the time: %v %v, want 408", response, err)
 		}

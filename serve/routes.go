@@ -176,9 +176,6 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return r.ResponseWriter.Write(b)
 }
 
-// Unwrap lets net/http find the connection behind the recorder.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
 // logged writes the access log and, once the server drains, asks clients to connect elsewhere.
 func (s *Server) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -304,10 +304,11 @@ func TestOutputsSelect(t *testing.T) {
 	for ask, want := range map[string][]string{
 		`"outputs":[]`: all,
 		`"id":"x"`:     all,
+		`"siblings":[` + strings.Repeat("[],", 200) + `0]`:                                     all, // 200 arrays, but only two deep
 		`"outputs":[{"name":"confidence"},{"name":"label","parameters":{"classification":2}}]`: {"confidence", "label"},
-		`"outputs":[{"name":"alpha"}]`:   {"alpha"},
-		`"parameters":{"explain":true}`:  append(slices.Clone(all), "alpha", "contributions"),
-		`"parameters":{"explain":false}`: all,
+		`"outputs":[{"name":"alpha"}]`:                                                         {"alpha"},
+		`"parameters":{"explain":true}`:                                                        append(slices.Clone(all), "alpha", "contributions"),
+		`"parameters":{"explain":false}`:                                                       all,
 	} {
 		w := status(s, "POST", "/v2/models/pair/infer", `{`+ask+`,"inputs":[{"name":"input","datatype":"FP32","shape":[1,2],"data":[1,2]}]}`)
 		if got := names(t, w.Body); !slices.Equal(got, want) {
