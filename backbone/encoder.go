@@ -212,7 +212,7 @@ func (e *Encoder) Tap(k int) layer.Op {
 
 // Keep implements [Backbone].
 func (e *Encoder) Keep(blocks []int) (Backbone, error) {
-	if err := checkKeep(e, blocks); err != nil {
+	if err := CheckKeep(e, blocks); err != nil {
 		return nil, err
 	}
 	kept := *e

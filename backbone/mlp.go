@@ -119,7 +119,7 @@ func (m *MLP) Tap(k int) layer.Op {
 
 // Keep implements [Backbone].
 func (m *MLP) Keep(blocks []int) (Backbone, error) {
-	if err := checkKeep(m, blocks); err != nil {
+	if err := CheckKeep(m, blocks); err != nil {
 		return nil, err
 	}
 	kept := *m

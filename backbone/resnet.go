@@ -3,11 +3,8 @@ package backbone
 import (
 	"errors"
 	"fmt"
-	"math"
-	"strings"
 
 	"github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/layarun/layarun/layer"
 )
@@ -43,11 +40,15 @@ type ResNet struct {
 	Tied bool `json:"tied,omitempty"`
 }
 
-// Stage is a run of blocks of equal width.
+// Stage is a run of blocks of equal width. The first stage also sets the width of the stem, and pruning may leave it
+// without blocks.
 type Stage struct {
 	Channels int `json:"channels"`
 	Blocks   int `json:"blocks"`
 }
+
+// maxBlocks bounds what a few bytes of configuration can make; the deepest network of the paper has 500.
+const maxBlocks = 4096
 
 // Validate implements [Backbone].
 func (r *ResNet) Validate() error {
@@ -60,17 +61,7 @@ func (r *ResNet) Validate() error {
 	} else {
 		faults = append(faults, checkDims("resnet", r.Inputs)...)
 	}
-	if len(r.Stages) == 0 {
-		fault("stages is empty, want at least one")
-	}
-	for i, s := range r.Stages {
-		if s.Channels < 1 || s.Blocks < 1 {
-			fault("stage %d has %d channels and %d blocks, want at least 1 of each", i+1, s.Channels, s.Blocks)
-		}
-		if i > 0 && r.Shortcut == "A" && s.Channels < r.Stages[i-1].Channels {
-			fault("stage %d has %d channels after %d; shortcut A cannot narrow, use B", i+1, s.Channels, r.Stages[i-1].Channels)
-		}
-	}
+	r.validateStages(fault)
 	if r.StemStride != 1 && r.StemStride != 2 {
 		fault("stem_stride is %d, want 1 or 2", r.StemStride)
 	}
@@ -84,6 +75,30 @@ func (r *ResNet) Validate() error {
 		fault("epsilon is %v, want > 0", r.Epsilon)
 	}
 	return errors.Join(faults...)
+}
+
+func (r *ResNet) validateStages(fault func(format string, args ...any)) {
+	total := 0
+	for i, s := range r.Stages {
+		fewest := 1
+		if i == 0 && len(r.Stages) > 1 {
+			fewest = 0
+		}
+		if s.Channels < 1 || s.Blocks < fewest || s.Blocks > maxBlocks {
+			fault("stage %d has %d channels and %d blocks, want at least 1 and %d to %d", i+1, s.Channels, s.Blocks, fewest, maxBlocks)
+			return
+		}
+		if total += s.Blocks; total > maxBlocks {
+			fault("stages have more than %d blocks", maxBlocks)
+			return
+		}
+		if i > 0 && r.Shortcut == "A" && s.Channels < r.Stages[i-1].Channels {
+			fault("stage %d has %d channels after %d; shortcut A cannot narrow, use B", i+1, s.Channels, r.Stages[i-1].Channels)
+		}
+	}
+	if len(r.Stages) == 0 {
+		fault("stages is empty, want at least one")
+	}
 }
 
 // Input implements [Backbone].
@@ -225,78 +240,24 @@ func subsampleAndPad(x *graph.Node, stride, channels int) *graph.Node {
 
 // Keep implements [Backbone].
 func (r *ResNet) Keep(blocks []int) (Backbone, error) {
-	if err := checkKeep(r, blocks); err != nil {
+	if err := CheckKeep(r, blocks); err != nil {
 		return nil, err
 	}
 	kept := *r
 	kept.Stages = nil
-	first := 1
+	first, deepest := 1, blocks[len(blocks)-1]
 	for _, s := range r.Stages {
+		if first > deepest {
+			break
+		}
 		n := 0
 		for _, k := range blocks {
 			if first <= k && k < first+s.Blocks {
 				n++
 			}
 		}
-		if n > 0 {
-			kept.Stages = append(kept.Stages, Stage{s.Channels, n})
-		}
+		kept.Stages = append(kept.Stages, Stage{s.Channels, n}) // n is 0 for the first stage at most: others begin with a block that must stay
 		first += s.Blocks
 	}
 	return &kept, nil
-}
-
-// Fold implements [Folder]: norm(conv(x)) = gain (kernel * x - mean) / sqrt(variance + eps) + shift is one convolution
-// with a bias.
-func (r *ResNet) Fold(weights layer.Weights) (Backbone, layer.Weights, error) {
-	folded := *r
-	folded.Norm = "folded"
-	if r.Norm == "folded" {
-		return &folded, weights, nil
-	}
-	out := layer.Weights{}
-	for name, t := range weights {
-		out[name] = t
-	}
-	for _, p := range layer.ParamsOf(Ops(r)...) {
-		conv, isKernel := strings.CutSuffix(p.Name, ".kernel")
-		if !isKernel {
-			continue
-		}
-		if err := foldConv(out, conv, r.Epsilon); err != nil {
-			return nil, nil, err
-		}
-	}
-	return &folded, out, nil
-}
-
-func foldConv(weights layer.Weights, conv string, epsilon float64) error {
-	values := map[string][]float32{}
-	for _, name := range []string{"kernel", "gain", "shift", "mean", "variance"} {
-		t, ok := weights[conv+"."+name]
-		if !ok {
-			return fmt.Errorf("backbone: resnet: weight %q is missing", conv+"."+name)
-		}
-		v, err := tensors.CopyFlatData[float32](t)
-		if err != nil {
-			return fmt.Errorf("backbone: resnet: weight %q: %w", conv+"."+name, err)
-		}
-		values[name] = v
-	}
-	channels := len(values["gain"])
-	bias := make([]float32, channels)
-	for c := range channels {
-		scale := float64(values["gain"][c]) / math.Sqrt(float64(values["variance"][c])+epsilon)
-		bias[c] = float32(float64(values["shift"][c]) - scale*float64(values["mean"][c]))
-		for i := c; i < len(values["kernel"]); i += channels {
-			values["kernel"][i] = float32(scale * float64(values["kernel"][i]))
-		}
-	}
-	dims := weights[conv+".kernel"].Shape().Dimensions
-	weights[conv+".kernel"] = tensors.FromFlatDataAndDimensions(values["kernel"], dims...)
-	weights[conv+".bias"] = tensors.FromFlatDataAndDimensions(bias, channels)
-	for _, name := range []string{"gain", "shift", "mean", "variance"} {
-		delete(weights, conv+"."+name)
-	}
-	return nil
 }

@@ -56,15 +56,8 @@ func (n *Highway) Block(k int) backbone.Block {
 }
 
 func (n *Highway) Keep(blocks []int) (backbone.Backbone, error) {
-	previous := 0
-	for _, k := range blocks {
-		if k <= previous || k > n.Blocks {
-			return nil, fmt.Errorf("highway: kept blocks %v must ascend within 1..%d", blocks, n.Blocks)
-		}
-		previous = k
-	}
-	if previous == 0 {
-		return nil, fmt.Errorf("highway: nothing is kept of %d blocks", n.Blocks)
+	if err := backbone.CheckKeep(n, blocks); err != nil {
+		return nil, err
 	}
 	return &Highway{Features: n.Features, Blocks: len(blocks)}, nil
 }

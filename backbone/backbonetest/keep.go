@@ -34,7 +34,10 @@ func (s *suite) keep(blocks []int) (backbone.Backbone, *result, error) {
 	if kept.Depth() != len(blocks) {
 		return nil, nil, fmt.Errorf("Keep(%v) has %d blocks", blocks, kept.Depth())
 	}
-	weights := backbone.KeepWeights(s.weights, blocks)
+	weights, err := backbone.KeepWeights(s.b, s.weights, blocks)
+	if err != nil {
+		return nil, nil, fmt.Errorf("KeepWeights(%v): %w", blocks, err)
+	}
 	if err := layer.CheckWeights(weights, layer.ParamsOf(allOps(kept)...)); err != nil {
 		return nil, nil, fmt.Errorf("Keep(%v): %w", blocks, err)
 	}
