@@ -2,8 +2,8 @@ package compile
 
 import "fmt"
 
-// guard runs f and turns a panic into an error: graph building reports faults by panicking. It is the only recover of
-// the program.
+// guard runs f and turns a panic into an error: graph building reports faults by panicking, and nowhere else are such
+// panics recovered.
 func guard(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {

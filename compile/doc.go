@@ -1,0 +1,28 @@
+// Package compile turns a network into executables and runs them.
+//
+// [NewNetwork] joins a backbone and a head. [Network.Segments] cuts it at the depths that the head reads: a segment is
+// the blocks between two taps, the tap, the head's step and, at an exit, the answer with its scores. [OpenDevice] opens
+// a backend and [NewEngine] puts the weights on it; [Engine.Run] takes a batch of samples through one segment. Which
+// segment runs when, and who leaves, is decided elsewhere: package schedule declares what it needs of segments and
+// the root package joins the two.
+//
+// # Executables
+//
+// Weights are parameters of a graph, never constants, and Ops are pure functions. So an executable belongs to what it
+// computes (the signatures of its Ops) and to shapes (a batch bucket, a length bucket), not to a block: twelve equal
+// blocks share one per bucket, and choosing other exits or pruning a block compiles nothing that was compiled before.
+//
+// # Samples
+//
+// A sample on its way is a handle, [Sample], to a row of a batch that a segment left behind. The next batch gathers its
+// rows, pads them to the smallest bucket and copies only where they do not already lie together. Padding and batch
+// mates change no answer beyond the last bits in which kernels of different bucket sizes may differ.
+//
+// # Plugins
+//
+// XLA is a shared library that is found at run time ([FindPlugin]) and installed on request ([InstallPlugin]); the
+// pure-Go backend is always there. [Examine] says what there is and checks it. Nothing but InstallPlugin and
+// [EnsureCPU] ever reaches for the network.
+//
+// Panics of graph building become errors here and nowhere else. Nothing in this package decides about exits.
+package compile
