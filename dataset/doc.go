@@ -5,6 +5,7 @@
 //
 //   - a table, .csv, .tsv (both also .gz) or .parquet, with one text column, or with numeric columns as features;
 //   - a folder with one folder of .png and .jpg images per class;
+//   - one image, where it is read and not divided;
 //   - an .npz file with arrays x (one row per sample) and, optionally, y (class numbers).
 //
 // An official test split stays the test split, and so does an official validation split; the parts that a set lacks are

@@ -58,6 +58,12 @@ func readFolder(ctx context.Context, root string, options Options) (*Set, error)
 	return s, nil
 }
 
+// readImage reads one image, without a label.
+func readImage(ctx context.Context, file string, options Options) (*Set, error) {
+	s := &Set{Name: file, Dims: slices.Clone(options.Dims), Classes: options.Classes}
+	return s, s.addImages(ctx, filepath.Dir(file), []string{filepath.Base(file)}, Unknown)
+}
+
 // list gives the sorted names in a folder but for those that begin with a dot.
 func list(folder string) ([]string, error) {
 	entries, err := os.ReadDir(folder)

@@ -21,6 +21,8 @@ type Options struct {
 	// TextColumn and LabelColumn name columns of a table. Empty, they are "text" and "label" if the table has such columns;
 	// without a text column all numeric columns but the label's are features.
 	TextColumn, LabelColumn string
+	// OptionalLabel lets a table be without the column that LabelColumn names: its samples then have no labels.
+	OptionalLabel bool
 	// Dims, [height, width, channels], are those images are brought to; nil means those of the first image.
 	Dims []int
 	// Classes fixes names and order of the classes, so that another file's labels mean the same; nil means those found, sorted.
@@ -50,8 +52,8 @@ func Load(ctx context.Context, name string, options Options) (*Splits, error) {
 	return Split(s, sizes, options.Seed)
 }
 
-// Read reads the user's own data at a path without dividing it. Samples of a table without label column, or of an .npz
-// without y, have the label [Unknown].
+// Read reads the user's own data at a path without dividing it; the path may also be that of a single image. Samples of a
+// table without label column, of an .npz without y, and images outside class folders have the label [Unknown].
 func Read(ctx context.Context, path string, options Options) (*Set, error) {
 	read, err := readerOf(path)
 	if err != nil {

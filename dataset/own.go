@@ -24,11 +24,13 @@ func readerOf(path string) (reader, error) {
 		return readNPZ, nil
 	case strings.HasSuffix(name, ".parquet"):
 		return readParquet, nil
+	case isImage(name):
+		return readImage, nil
 	}
 	if stem := strings.TrimSuffix(name, ".gz"); strings.HasSuffix(stem, ".csv") || strings.HasSuffix(stem, ".tsv") {
 		return readTable, nil
 	}
-	return nil, fmt.Errorf("dataset: %s: want a folder or a .csv, .tsv, .csv.gz, .tsv.gz, .parquet or .npz file", path)
+	return nil, fmt.Errorf("dataset: %s: want a folder or a .csv, .tsv, .csv.gz, .tsv.gz, .parquet, .npz, .png or .jpg file", path)
 }
 
 func readTable(_ context.Context, path string, options Options) (*Set, error) {

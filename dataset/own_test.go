@@ -58,6 +58,23 @@ func TestReadTableOfNumbers(t *testing.T) {
 	}
 }
 
+// Samples still to be labelled are read like those that are: the label is no feature where it is there.
+func TestReadTableWithOptionalLabel(t *testing.T) {
+	options := dataset.Options{LabelColumn: "kind", OptionalLabel: true, Classes: []string{"7", "8"}}
+	with := read(t, write(t, "with.csv", []byte("x,kind\n1,8\n")), options)
+	without := read(t, write(t, "without.csv", []byte("x\n1\n")), options)
+	if !slices.Equal(with.Values, without.Values) || with.Labels[0] != 1 || without.Labels[0] != dataset.Unknown {
+		t.Errorf("with labels %+v, without %+v", with, without)
+	}
+}
+
+func TestReadOneImage(t *testing.T) {
+	s := read(t, write(t, "dot.png", encoded(t, picture(2, 2, color.White), false)), dataset.Options{Dims: []int{1, 1, 1}, Classes: []string{"a"}})
+	if !slices.Equal(s.Values, []float32{1}) || !slices.Equal(s.Labels, []int{dataset.Unknown}) || !slices.Equal(s.Classes, []string{"a"}) {
+		t.Errorf("got %+v", s)
+	}
+}
+
 func TestReadTableOfTexts(t *testing.T) {
 	csv := "\ufefftext,label\r\n\"two\nlines, \"\"quoted\"\"\",yes\r\nplain,no\r\n"
 	s := read(t, write(t, "texts.csv", []byte(csv)), dataset.Options{})

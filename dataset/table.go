@@ -40,6 +40,9 @@ func newTable(path, row string, header []string, options Options) (*table, error
 	var errText, errLabel error
 	t.text, errText = t.column(options.TextColumn, "text")
 	t.label, errLabel = t.column(options.LabelColumn, "label")
+	if errLabel != nil && options.OptionalLabel {
+		t.label, errLabel = -1, nil
+	}
 	if err := errors.Join(errText, errLabel); err != nil {
 		return nil, err
 	}
