@@ -120,7 +120,7 @@ func TestFaultsOfVectors(t *testing.T) {
 		{parametersOf(`{"explain":1}`), `parameters.explain: found a number, want true or false`},
 		{parametersOf(`{"timeout":-1}`), `parameters.timeout: -1, want microseconds, 0 or more`},
 		{parametersOf(`{"timeout":"1"}`), `parameters.timeout: found a string, want a number`},
-		{`{"outputs":[{"name":"logits"}]}`, `outputs[0].name: "logits", want one of probabilities, label, exit_depth, confidence, alpha, contributions`},
+		{`{"outputs":[{"name":"logits"}]}`, `outputs[0].name: "logits", want one of probabilities, label, exit_depth, confidence, alpha, contributions, bias`},
 		{`{"outputs":[{"name":"label"},{"name":"label"}]}`, `outputs[1].name: "label" is asked for twice`},
 		{`{"outputs":[{}]}`, `outputs[0].name: missing`},
 		{`{"outputs":["label"]}`, `outputs[0]: found a string, want an object`},

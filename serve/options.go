@@ -1,12 +1,12 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
-
-	"context"
 )
 
 // Options are the server's limits and delays. Start from [DefaultOptions].
@@ -29,6 +29,8 @@ type Options struct {
 	// Warm, if set, is run once by Serve, and the server is ready only when it has returned. It should return soon after
 	// ctx ends.
 	Warm func(ctx context.Context) error
+	// Ready, if set, is called once when the server has become ready, with its address and a command that gets an answer.
+	Ready func(address net.Addr, try string)
 	// Logger gets a line at the start, at the end and per failure, and at debug level one per request. Nil discards them.
 	Logger *slog.Logger
 }

@@ -57,6 +57,10 @@ var outputs = []output{
 				return padded(slices.Concat(a.Contributions...), len(m.Reads())*len(m.Classes()))
 			})
 		}},
+	{"bias", "FP32", true, func(m Model) []int { return []int{len(m.Classes())} },
+		func(_ Model, answers []layarun.Answer) any {
+			return gather(answers, func(a layarun.Answer) []float32 { return a.Bias })
+		}},
 }
 
 func scalar(Model) []int { return nil }

@@ -65,6 +65,7 @@ func answerFor(sum float32, r layarun.Request) layarun.Answer {
 	}
 	if r.Explain {
 		a.Alpha, a.Contributions = []float32{0.5, 0.5}, [][]float32{{1, 2}, {3, 4}}
+		a.Bias = []float32{0.5, -0.5}
 	}
 	return a
 }
@@ -307,7 +308,7 @@ func TestOutputsSelect(t *testing.T) {
 		`"siblings":[` + strings.Repeat("[],", 200) + `0]`:                                     all, // 200 arrays, but only two deep
 		`"outputs":[{"name":"confidence"},{"name":"label","parameters":{"classification":2}}]`: {"confidence", "label"},
 		`"outputs":[{"name":"alpha"}]`:                                                         {"alpha"},
-		`"parameters":{"explain":true}`:                                                        append(slices.Clone(all), "alpha", "contributions"),
+		`"parameters":{"explain":true}`:                                                        append(slices.Clone(all), "alpha", "contributions", "bias"),
 		`"parameters":{"explain":false}`:                                                       all,
 	} {
 		w := status(s, "POST", "/v2/models/pair/infer", `{`+ask+`,"inputs":[{"name":"input","datatype":"FP32","shape":[1,2],"data":[1,2]}]}`)

@@ -131,7 +131,10 @@ func (s *Server) run(ctx context.Context, serving, warmed <-chan error, address 
 			}
 			warmed = nil
 			s.phase.Store(ready)
-			s.options.Logger.Info("serve: ready", "address", address.String(), "try", curl(s.models[0], address))
+			s.options.Logger.Info("serve: ready", "address", address.String())
+			if s.options.Ready != nil {
+				s.options.Ready(address, curl(s.models[0], address))
+			}
 		}
 	}
 }
@@ -160,7 +163,7 @@ func (s *Server) drain(server *http.Server, cut context.CancelCauseFunc) error {
 	return fmt.Errorf("serve: requests were cut off, still running %v after the end of draining", s.options.ExitTimeout)
 }
 
-// curl is a command that gets an answer from the model, for the log.
+// curl is a command that gets an answer from the model.
 func curl(m Model, address net.Addr) string {
 	host, port, err := net.SplitHostPort(address.String())
 	if ip := net.ParseIP(host); err != nil || ip == nil || ip.IsUnspecified() {
