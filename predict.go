@@ -37,7 +37,7 @@ type Request struct {
 	Threshold *float64
 	// MinExit and MaxExit bound the depth at which samples leave; nil sets no bound.
 	MinExit, MaxExit *int
-	// Explain fills Alpha and Contributions.
+	// Explain fills Alpha, ValueNorms and Contributions.
 	Explain bool
 	// AllExits fills Exits, at the cost of evaluating every exit on the way.
 	AllExits bool
@@ -55,6 +55,8 @@ type Answer struct {
 	Probabilities []float32 // [classes]
 	// Alpha is the attention over the depths read so far, [reads up to the exit]; with Explain.
 	Alpha []float32
+	// ValueNorms are ‖z_i‖ of the same depths, the lengths of the vectors that alpha weighs; with Explain.
+	ValueNorms []float32
 	// Contributions [reads up to the exit][classes] and Bias [classes] sum to the logits; with Explain.
 	Contributions [][]float32
 	Bias          []float32
@@ -215,6 +217,9 @@ func (r *Runtime) answer(q Request, gate int, result schedule.Result[*compile.Sa
 
 // explain splits the logits over the depths. Heads that do not add up over depth have no contributions.
 func (r *Runtime) explain(a *Answer, s *compile.Sample) {
+	for _, z := range s.Values() {
+		a.ValueNorms = append(a.ValueNorms, norm(z))
+	}
 	contributions, bias, err := laya.Contributions(r.bundle.Head, r.head, a.ExitDepth, s.Scores(), s.Values())
 	if err != nil {
 		return
@@ -237,6 +242,15 @@ func softmax(logits []float32) []float32 {
 		p[i] = float32(math.Exp(float64(l)-top) / sum)
 	}
 	return p
+}
+
+// norm is the Euclidean length of z.
+func norm(z []float32) float32 {
+	sum := 0.0
+	for _, v := range z {
+		sum += float64(v) * float64(v)
+	}
+	return float32(math.Sqrt(sum))
 }
 
 func float32s(values []float64) []float32 {

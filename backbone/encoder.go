@@ -129,6 +129,9 @@ func (e *Encoder) checkSizes() []error {
 	return faults
 }
 
+// Vocabulary is the number of ids: a sample's are 0 to one less.
+func (e *Encoder) Vocabulary() int { return e.Vocab }
+
 // Input implements [Backbone]: a row of token ids.
 func (e *Encoder) Input() layer.Spec {
 	return layer.Spec{DType: dtypes.Int32, Dims: []int{layer.Length}}
