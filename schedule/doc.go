@@ -2,7 +2,7 @@
 // the only loop over exits: predict, eval, bench and serve all hand their samples to a [Scheduler].
 //
 // The package is plain Go and holds no tensors. It declares what it needs of a network, [Segments]; package compile
-// satisfies it; the root package joins the two. A state S is opaque here: it goes into Run and comes out of it. So the
+// satisfies it; the root package joins the two. A state S is an opaque handle here. So the
 // device computes scores, the host decides, and the whole of this package is tested with a fake of a few lines.
 //
 //	Submit ──▶ queue 0 ─▶ Run(0) ─▶ rule ─┬─ leaves ──▶ deliver

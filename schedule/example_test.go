@@ -15,15 +15,15 @@ func (digits) Depths() []int  { return []int{0, 3} }
 func (digits) Buckets() []int { return []int{1, 4} }
 func (digits) Release(int)    {}
 
-func (digits) Run(segment int, batch []int, answer bool) ([]schedule.Output[int], error) {
-	out := make([]schedule.Output[int], len(batch))
+func (digits) Run(segment int, batch []int, answer bool) ([]exit.Scores, error) {
+	scores := make([]exit.Scores, len(batch))
 	for i, n := range batch {
-		out[i] = schedule.Output[int]{State: n, Scores: exit.Scores{0.6}}
+		scores[i] = exit.Scores{0.6}
 		if n < 10 || segment == 1 {
-			out[i].Scores = exit.Scores{0.99}
+			scores[i] = exit.Scores{0.99}
 		}
 	}
-	return out, nil
+	return scores, nil
 }
 
 func Example() {

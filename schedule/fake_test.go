@@ -6,20 +6,19 @@ import (
 	"sync"
 
 	"github.com/layarun/layarun/exit"
-	"github.com/layarun/layarun/schedule"
 )
 
-// state is the fake's handle: which sample it is and how many segments it has passed. Each handle is used once.
+// state is the fake's handle: which sample it is and how many segments it has passed.
 type state struct {
 	id     string
 	scores []float64 // maximum probability after each segment
 	lane   int
 	passed int
-	gone   bool // consumed by Run or released
+	gone   bool // released, or lost in a batch that failed
 }
 
-// fake is a network without tensors. It checks that every sample passes every segment in order, each handle once, in
-// batches of one lane that fit.
+// fake is a network without tensors. It checks that every sample passes every segment once, in order, in batches of one
+// lane that fit, and is released once.
 type fake struct {
 	depths, buckets []int
 	// finish, if set, holds up each batch until a value is received; an error fails the batch.
@@ -28,7 +27,7 @@ type fake struct {
 	started func(segment int, batch []*state, answer bool)
 
 	mu     sync.Mutex
-	live   int // handles that are neither consumed nor released
+	live   int // states that are not gone
 	faults []string
 }
 
@@ -42,62 +41,61 @@ func (f *fake) enter(id string, lane int, scores ...float64) *state {
 	return &state{id: id, lane: lane, scores: scores}
 }
 
-func (f *fake) fault(format string, args ...any) {
-	f.faults = append(f.faults, fmt.Sprintf(format, args...))
-}
-
-func (f *fake) use(s *state) {
+func (f *fake) Release(s *state) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if s.gone {
-		f.fault("%s after %d segments was used twice", s.id, s.passed)
+		f.fault("%s after %d segments was released twice", s.id, s.passed)
 	}
 	s.gone = true
 	f.live--
 }
 
-func (f *fake) Release(s *state) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.use(s)
-}
-
-func (f *fake) Run(segment int, batch []*state, answer bool) ([]schedule.Output[*state], error) {
+func (f *fake) Run(segment int, batch []*state, answer bool) ([]exit.Scores, error) {
 	if f.started != nil {
 		f.started(segment, batch, answer)
 	}
+	scores := f.run(segment, batch, answer)
+	if f.finish != nil {
+		if err := <-f.finish; err != nil {
+			for _, s := range batch {
+				f.Release(s)
+			}
+			return nil, err
+		}
+	}
+	return scores, nil
+}
+
+func (f *fake) run(segment int, batch []*state, answer bool) []exit.Scores {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	if len(batch) == 0 || len(batch) > slices.Max(f.buckets) {
 		f.fault("segment %d ran %d samples", segment, len(batch))
 	}
-	out := make([]schedule.Output[*state], len(batch))
+	scores := make([]exit.Scores, len(batch))
 	for i, s := range batch {
-		f.use(s)
-		if s.passed != segment {
-			f.fault("%s ran segment %d after %d segments", s.id, segment, s.passed)
+		if s.gone || s.passed != segment {
+			f.fault("%s ran segment %d after %d segments, gone %v", s.id, segment, s.passed, s.gone)
 		}
 		if s.lane != batch[0].lane {
 			f.fault("%s of lane %d shares a batch with lane %d", s.id, s.lane, batch[0].lane)
 		}
-		next := *s
-		next.passed, next.gone = segment+1, false
-		out[i] = schedule.Output[*state]{State: &next, Scores: exit.Scores{1, 1, 1}} // wrong unless asked
+		s.passed++
+		scores[i] = exit.Scores{1, 1, 1} // wrong unless asked
 		if answer {
 			p := float32(s.scores[segment])
-			out[i].Scores = exit.Scores{p, p, p}
+			scores[i] = exit.Scores{p, p, p}
 		}
 	}
-	f.mu.Unlock()
-	if f.finish != nil {
-		if err := <-f.finish; err != nil {
-			return nil, err
-		}
-	}
-	f.mu.Lock()
-	f.live += len(batch)
-	f.mu.Unlock()
-	return out, nil
+	return scores
 }
 
-// check returns what the fake saw go wrong, and handles that were never given up.
+func (f *fake) fault(format string, args ...any) {
+	f.faults = append(f.faults, fmt.Sprintf(format, args...))
+}
+
+// check returns what the fake saw go wrong, and states that were never given up.
 func (f *fake) check() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

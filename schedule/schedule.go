@@ -19,26 +19,21 @@ var (
 	ErrNotFinite = errors.New("schedule: the answer is not finite")
 )
 
-// Segments is a network as the scheduler sees it: segments that run one after another.
+// Segments is a network as the scheduler sees it: segments that run one after another. S is a handle to one sample's
+// state on the device.
 type Segments[S any] interface {
 	// Depths lists the depth reached after each segment, strictly ascending; the last is the network's depth. The
 	// network's exits are among them.
 	Depths() []int
 	// Buckets lists the batch sizes that are compiled, strictly ascending.
 	Buckets() []int
-	// Run takes samples of one lane, at most the largest bucket, through a segment and returns one Output per sample,
-	// in order. With answer false no sample of the batch may leave there, and the exit's logits and scores are not
-	// computed. Run consumes the states even when it fails; an error fails every sample of the batch and no other. It
-	// must not keep the slice. Calls do not overlap.
-	Run(segment int, batch []S, answer bool) ([]Output[S], error)
+	// Run takes samples of one lane, at most the largest bucket, through a segment: their states become those after it.
+	// It returns the exit's scores, one per sample, in order. With answer false no sample of the batch may leave there,
+	// and scores mean nothing. An error fails every sample of the batch and no other, and their states are given up.
+	// Run must not keep the slice. Calls do not overlap.
+	Run(segment int, batch []S, answer bool) ([]exit.Scores, error)
 	// Release gives up a state that will not be run again. It may be called from any goroutine, also during Run.
 	Release(S)
-}
-
-// Output is what one segment made of one sample.
-type Output[S any] struct {
-	State  S
-	Scores exit.Scores // valid if the batch was asked for an answer
 }
 
 // Job is one sample on its way in. A submitted state belongs to the scheduler, which releases it.
@@ -54,7 +49,8 @@ type Job[S any] struct {
 
 // Result is what became of one sample. If Err is set, nothing else is.
 type Result[S any] struct {
-	// State is the sample's state after its last segment, to read the answer from. It is released when deliver returns.
+	// State is the sample's state after its last segment, to read the answer from. It is released when deliver
+	// returns.
 	State S
 	// Depth is the depth at which the sample left.
 	Depth int

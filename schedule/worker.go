@@ -3,6 +3,8 @@ package schedule
 import (
 	"fmt"
 	"time"
+
+	"github.com/layarun/layarun/exit"
 )
 
 // turn is one round of the worker. Its memory is used again in the next.
@@ -19,7 +21,7 @@ type delivery[S any] struct {
 	index  int
 	result Result[S]
 	state  S    // to be released
-	lost   bool // unless Run consumed it
+	lost   bool // unless Run failed and has done so
 }
 
 // work runs batches until the scheduler is closed and nothing waits.
@@ -123,11 +125,11 @@ func (s *Scheduler[S]) run(t *turn[S]) {
 		t.states = append(t.states, t.batch[i].state)
 		answer = answer || t.batch[i].rule.asks(depth)
 	}
-	outputs, err := s.segments.Run(t.segment, t.states, answer)
+	scores, err := s.segments.Run(t.segment, t.states, answer)
 	if err != nil {
 		err = fmt.Errorf("schedule: segment %d: %w", t.segment, err)
-	} else if len(outputs) != len(t.batch) {
-		panic(fmt.Sprintf("schedule: segment %d returned %d outputs for %d samples", t.segment, len(outputs), len(t.batch)))
+	} else if len(scores) != len(t.batch) {
+		panic(fmt.Sprintf("schedule: segment %d returned %d scores for %d samples", t.segment, len(scores), len(t.batch)))
 	}
 	s.mu.Lock()
 	s.count(t.segment, len(t.batch))
@@ -137,10 +139,9 @@ func (s *Scheduler[S]) run(t *turn[S]) {
 			s.stats.Failed++
 			continue
 		}
-		smp.state = outputs[i].State
-		leaves, forced := smp.rule.leaves(depth, outputs[i].Scores)
+		leaves, forced := smp.rule.leaves(depth, scores[i])
 		if leaves || last {
-			t.out = append(t.out, s.leave(t.segment, smp, outputs[i], forced))
+			t.out = append(t.out, s.leave(t.segment, smp, scores[i], forced))
 		} else {
 			s.queues.push(t.segment+1, smp)
 		}
@@ -153,14 +154,14 @@ func (s *Scheduler[S]) run(t *turn[S]) {
 }
 
 // leave is the delivery of a sample that leaves after a segment.
-func (s *Scheduler[S]) leave(segment int, smp sample[S], out Output[S], forced bool) delivery[S] {
+func (s *Scheduler[S]) leave(segment int, smp sample[S], scores exit.Scores, forced bool) delivery[S] {
 	d := delivery[S]{call: smp.call, index: smp.index, state: smp.state}
-	if out.Scores[0] < 0 { // exit.Scores marks logits that are not finite so
+	if scores[0] < 0 { // exit.Scores marks logits that are not finite so
 		d.result.Err = ErrNotFinite
 		s.stats.Failed++
 		return d
 	}
-	d.result = Result[S]{State: smp.state, Depth: s.depths[segment], Scores: out.Scores, Forced: forced}
+	d.result = Result[S]{State: smp.state, Depth: s.depths[segment], Scores: scores, Forced: forced}
 	s.stats.Exits[segment]++
 	if forced {
 		s.stats.Forced++
