@@ -30,6 +30,7 @@ type header struct {
 	Reads   []int    `json:"reads"`
 	Classes []string `json:"classes"`
 	MACs    []int64  `json:"macs"`
+	Plain   []int64  `json:"plain_macs,omitempty"`
 	Alpha   bool     `json:"alpha"`  // rows have alpha, one weight per read
 	Digest  string   `json:"sha256"` // of the header without this field, then of the rows: see digest
 }
@@ -52,7 +53,8 @@ func WriteTable(path string, t *exit.Table) error {
 	rows := flatten(t)
 	h := header{
 		Version: TableVersion, Samples: len(rows), Bundle: t.Bundle, Split: t.Split,
-		Exits: t.Exits, Reads: t.Reads, Classes: t.Classes, MACs: t.MACs, Alpha: t.Alpha != nil,
+		Exits: t.Exits, Reads: t.Reads, Classes: t.Classes, MACs: t.MACs, Plain: t.Plain,
+		Alpha: t.Alpha != nil,
 	}
 	var err error
 	if h.Digest, err = digest(h, rows); err != nil {

@@ -21,6 +21,7 @@ func noise(samples, exits, classes int) *exit.Table {
 	t := &exit.Table{Bundle: "b-digest", Split: "s-digest"}
 	for k := range exits {
 		t.Exits, t.Reads, t.MACs = append(t.Exits, k), append(t.Reads, k), append(t.MACs, int64(1000*(k+1)))
+		t.Plain = append(t.Plain, int64(1000*(k+1)-k))
 	}
 	for c := range classes {
 		t.Classes = append(t.Classes, fmt.Sprintf("class %d, \"ü\"", c))
@@ -53,7 +54,7 @@ func write(t *testing.T, table *exit.Table) string {
 
 func TestTableComesBack(t *testing.T) {
 	plain := noise(5, 2, 3)
-	plain.Alpha, plain.Reads = nil, nil
+	plain.Alpha, plain.Reads, plain.Plain = nil, nil, nil
 	for name, table := range map[string]*exit.Table{"with alpha": noise(2500, 3, 4), "without": plain, "no samples": {
 		Exits: []int{2}, Classes: []string{"a"}, MACs: []int64{1},
 	}} {

@@ -29,7 +29,7 @@ func flatten(t *exit.Table) []row {
 // unflatten is the inverse of flatten; the result is valid.
 func unflatten(h header, rows []row) (*exit.Table, error) {
 	t := &exit.Table{
-		Bundle: h.Bundle, Split: h.Split, Exits: h.Exits, Reads: h.Reads, Classes: h.Classes, MACs: h.MACs,
+		Bundle: h.Bundle, Split: h.Split, Exits: h.Exits, Reads: h.Reads, Classes: h.Classes, MACs: h.MACs, Plain: h.Plain,
 	}
 	exits, classes, gates := len(h.Exits), len(h.Classes), len(exit.Gates)
 	for i, r := range rows {

@@ -22,6 +22,9 @@ type Table struct {
 	Scores  [][]Scores    // [sample][exit]
 	Alpha   [][]float32   // [sample][read]: attention of the full-depth answer; nil without attention
 	MACs    []int64       // cumulative cost of leaving at each exit, heads evaluated on the way included; mean over the samples where lengths differ
+	// Plain is the cost of answering at each exit with exits off: no exit before it is evaluated. The last is what the
+	// network costs without early exits. nil where it is not known.
+	Plain []int64
 }
 
 // Validate reports faults with field, sample, exit and value. Logits may be anything; scores are -1, or in [0, 1] where
@@ -61,6 +64,15 @@ func (t *Table) validateHeader() error {
 	for k, m := range t.MACs {
 		if m < 0 || k > 0 && m < t.MACs[k-1] {
 			fault("MACs are %v, want costs that add up from exit to exit", t.MACs)
+			break
+		}
+	}
+	if t.Plain != nil && len(t.Plain) != len(t.Exits) {
+		fault("%d plain MACs for %d exits", len(t.Plain), len(t.Exits))
+	}
+	for k, m := range t.Plain {
+		if m < 0 || k < len(t.MACs) && m > t.MACs[k] {
+			fault("plain MACs are %v, want at most %v, those with exits on", t.Plain, t.MACs)
 			break
 		}
 	}

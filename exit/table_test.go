@@ -19,6 +19,8 @@ func TestTableValidate(t *testing.T) {
 		{"no classes", func(t *exit.Table) { t.Classes = nil }, "no classes"},
 		{"MACs missing", func(t *exit.Table) { t.MACs = t.MACs[:1] }, "1 MACs for 3 exits"},
 		{"MACs fall", func(t *exit.Table) { t.MACs[2] = 1 }, "MACs are [100 200 1]"},
+		{"plain MACs missing", func(t *exit.Table) { t.Plain = []int64{1} }, "1 plain MACs for 3 exits"},
+		{"plain MACs dearer", func(t *exit.Table) { t.Plain = []int64{100, 201, 300} }, "plain MACs are [100 201 300]"},
 		{"rows", func(t *exit.Table) { t.Logits = t.Logits[:2] }, "5 labels, 2 rows of logits"},
 		{"alpha rows", func(t *exit.Table) { t.Alpha = make([][]float32, 1) }, "1 rows of alpha for 5 samples"},
 		{"alpha width", func(t *exit.Table) { t.Alpha = make([][]float32, 5); t.Reads = []int{0} }, "sample 0: 0 weights of alpha"},
