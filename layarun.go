@@ -165,6 +165,13 @@ func (r *Runtime) MACs(depth, length int, exitsOn bool) int64 {
 	return r.engine.Network().MACs(depth, length, exitsOn)
 }
 
+// PaddedLength is the length to which a sequence of n tokens is padded; 0 if samples are not texts.
+func (r *Runtime) PaddedLength(n int) int {
+	lengths := r.engine.Lengths()
+	lane, _ := slices.BinarySearch(lengths, n)
+	return lengths[min(lane, len(lengths)-1)]
+}
+
 // Policies are the bundle's, by name; the first is the default.
 func (r *Runtime) Policies() []exit.Policy { return r.bundle.Policies }
 
