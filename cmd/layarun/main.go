@@ -20,6 +20,7 @@ import (
 // with a func newXCmd(*app) *cobra.Command, and one line here.
 var verbs = []func(*app) *cobra.Command{
 	newTrainCmd,
+	newCalibrateCmd,
 	newBackendCmd,
 	newDoctorCmd,
 	newVersionCmd,
