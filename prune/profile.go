@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Profile is what the head's attention over depth looked like on one split: a plain value, saved as JSON. Its lists of
@@ -37,9 +38,32 @@ type View struct {
 type Attention struct {
 	N    int       `json:"n"`    // samples
 	Mean []float64 `json:"mean"` // mean of alpha_i
-	Std  []float64 `json:"std"`  // standard deviation of alpha_i over the samples
+	Std  []float64 `json:"std"`  // standard deviation of alpha_i over the samples (divided by N)
 	// Score is the norm-corrected attention E[alpha_i ‖z_i‖], normalised to sum 1: what pruning decides on.
 	Score []float64 `json:"score"`
+}
+
+// Scores are what pruning compares with its threshold: for each depth the largest score that any class gives it, so that a
+// depth which one class leans on stays, however little the others care. p must be valid.
+func (p Profile) Scores() []float64 {
+	scores := slices.Clone(p.Full.Global.Score)
+	for _, class := range p.Full.ByClass {
+		for i, s := range class.Score {
+			scores[i] = max(scores[i], s)
+		}
+	}
+	return scores
+}
+
+// Lost is the share of the norm-corrected attention of all samples that fell on depths which are not among reads.
+func (p Profile) Lost(reads []int) float64 {
+	lost := 0.0
+	for i, depth := range p.Reads {
+		if !slices.Contains(reads, depth) {
+			lost += p.Full.Global.Score[i]
+		}
+	}
+	return lost
 }
 
 // Validate reports every fault with field, value and what was expected.
