@@ -57,7 +57,7 @@ func execute(params []layer.Param, weights layer.Weights, in []*tensors.Tensor,
 		args = append(args, t)
 	}
 	exec, err := graph.NewExec(backend, func(all []*graph.Node) []*graph.Node {
-		defer errorsOnly()
+		defer layer.ErrorsOnly()
 		w := nodes{}
 		for i, p := range params {
 			w[p.Name] = all[len(in)+i]
@@ -69,16 +69,4 @@ func execute(params []layer.Param, weights layer.Weights, in []*tensors.Tensor,
 	}
 	defer exec.Finalize()
 	return exec.Exec(args...)
-}
-
-// errorsOnly makes an error of whatever an Op panics with: GoMLX returns errors that a graph function panics with, but
-// is left with its locks held by a panic of any other type.
-func errorsOnly() {
-	switch fault := recover().(type) {
-	case nil:
-	case error:
-		panic(fault)
-	default:
-		panic(fmt.Errorf("%v", fault))
-	}
 }
