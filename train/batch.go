@@ -39,7 +39,7 @@ type batch struct{ x, y *tensors.Tensor }
 func (s *samples) batch(indices []int) batch {
 	labels := make([]int32, len(indices))
 	for row, i := range indices {
-		labels[row] = int32(max(s.set.Labels[i], 0))
+		labels[row] = int32(s.set.Labels[i])
 	}
 	y := tensors.FromFlatDataAndDimensions(labels, len(indices))
 	if s.set.IsText() {
@@ -114,8 +114,4 @@ func transform(row, image []float32, dims []int, down, right int, mirror bool) {
 			copy(to, image[(fromY*width+fromX)*channels:])
 		}
 	}
-}
-
-func vector(values []float32) *tensors.Tensor {
-	return tensors.FromFlatDataAndDimensions(values, len(values))
 }

@@ -14,8 +14,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"github.com/layarun/layarun/internal/safetensors"
 	"github.com/layarun/layarun/internal/strict"
 	"github.com/layarun/layarun/layer"
@@ -25,36 +23,23 @@ import (
 // written under another name and renamed when all of it is on disk, so what has the right name is whole, but for damage
 // done later, which the digest shows.
 const (
-	checkpointsDir  = "checkpoints"
 	checkpointForm  = "step-%09d"
 	stateFile       = "state.safetensors"
 	checkpointFile  = "checkpoint.json"
+	newPattern      = ".new-*" // of a checkpoint that is being written
 	bestPrefix      = "best/"
 	keepCheckpoints = 2
 )
 
 // checkpoint is the manifest of a checkpoint.
 type checkpoint struct {
-	Run    string  `json:"run"` // digest of configuration, network and data: what it may continue
-	Step   int     `json:"step"`
-	Epoch  int     `json:"epoch"`
-	Loss   float64 `json:"loss_sum"`
-	Epochs []Epoch `json:"epochs"`
-	SHA256 string  `json:"sha256"` // of the state
-}
-
-// identity is the digest of everything that decides how the run goes on.
-func (j Job) identity() (string, error) {
-	config, err := json.Marshal(j.Config)
-	if err != nil {
-		return "", fmt.Errorf("train: %w", err)
-	}
-	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n%s\n%d\n", config, j.Train.Digest(), j.Validation.Digest(), j.MaxLength)
-	for _, op := range j.Network.Ops() {
-		fmt.Fprintf(h, "%s %s %v\n", op.Name, op.Signature, op.Params)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	Run     string  `json:"run"` // digest of configuration, network and data: what it may continue
+	Step    int     `json:"step"`
+	Epoch   int     `json:"epoch"`
+	Loss    float64 `json:"loss_sum"`
+	Seconds float64 `json:"seconds"`
+	Epochs  []Epoch `json:"epochs"`
+	SHA256  string  `json:"sha256"` // of the state
 }
 
 // save writes a checkpoint of the run as it stands and removes old ones.
@@ -82,12 +67,29 @@ func (r *run) write() error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	temp, err := os.MkdirTemp(dir, ".new-*")
+	temp, err := os.MkdirTemp(dir, newPattern)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(temp)
-	sum := sha256.New()
+	if err := r.fill(temp); err != nil {
+		return err
+	}
+	if err := syncDir(temp); err != nil {
+		return err
+	}
+	target := filepath.Join(dir, fmt.Sprintf(checkpointForm, r.step))
+	if err := os.RemoveAll(target); err != nil { // a damaged one, or the same again after an epoch's evaluation
+		return err
+	}
+	if err := os.Rename(temp, target); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// fill writes the files of a checkpoint to dir.
+func (r *run) fill(dir string) error {
 	all := layer.Weights{}
 	for i, name := range r.state.names {
 		all[name] = r.state.tensors[i]
@@ -95,29 +97,22 @@ func (r *run) write() error {
 	for name, t := range r.best {
 		all[bestPrefix+name] = t
 	}
-	err = writeSynced(filepath.Join(temp, stateFile), func(w io.Writer) error {
+	sum := sha256.New()
+	err := writeSynced(filepath.Join(dir, stateFile), func(w io.Writer) error {
 		return safetensors.Write(io.MultiWriter(w, sum), all)
 	})
 	if err != nil {
 		return err
 	}
 	manifest, err := json.MarshalIndent(checkpoint{Run: r.identity, Step: r.step, Epoch: r.epoch, Loss: r.lossSum,
-		Epochs: r.epochs, SHA256: hex.EncodeToString(sum.Sum(nil))}, "", "  ")
+		Seconds: r.seconds, Epochs: r.epochs, SHA256: hex.EncodeToString(sum.Sum(nil))}, "", "  ")
 	if err != nil {
 		return err
 	}
-	err = writeSynced(filepath.Join(temp, checkpointFile), func(w io.Writer) error {
+	return writeSynced(filepath.Join(dir, checkpointFile), func(w io.Writer) error {
 		_, err := w.Write(append(manifest, '\n'))
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	target := filepath.Join(dir, fmt.Sprintf(checkpointForm, r.step))
-	if err := os.RemoveAll(target); err != nil { // a damaged one, or the same again after an epoch's evaluation
-		return err
-	}
-	return errors.Join(syncDir(temp), os.Rename(temp, target), syncDir(dir))
 }
 
 func writeSynced(path string, write func(io.Writer) error) error {
@@ -156,13 +151,17 @@ func checkpoints(dir string) ([]string, error) {
 	return names, nil
 }
 
-// ErrOtherRun is returned when the run folder holds checkpoints of another configuration, network or data.
-var ErrOtherRun = errors.New("train: the run folder belongs to another run")
-
-// resume continues from the newest checkpoint that is whole, if there is any.
+// resume continues from the newest checkpoint that is whole, if there is any, and removes what a killed trainer left
+// half written.
 func (r *run) resume() error {
-	if r.job.Dir == "" {
-		return nil
+	half, err := filepath.Glob(filepath.Join(r.job.Dir, checkpointsDir, newPattern))
+	if err != nil {
+		return fmt.Errorf("train: checkpoints: %w", err)
+	}
+	for _, dir := range half {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("train: checkpoints: %w", err)
+		}
 	}
 	names, err := checkpoints(r.job.Dir)
 	if err != nil || len(names) == 0 {
@@ -171,10 +170,16 @@ func (r *run) resume() error {
 	var faults []error
 	for _, name := range slices.Backward(names) {
 		err := r.read(filepath.Join(r.job.Dir, checkpointsDir, name))
-		if err == nil || errors.Is(err, ErrOtherRun) {
+		if err == nil {
+			if r.job.Resumed != nil {
+				r.job.Resumed(Resumption{Epoch: r.epoch, Epochs: r.job.Config.Epochs, Step: r.step, Steps: r.steps(), Skipped: faults})
+			}
+			return nil
+		}
+		if errors.Is(err, ErrOtherRun) {
 			return err
 		}
-		faults = append(faults, fmt.Errorf("train: %s: %w", name, err))
+		faults = append(faults, fmt.Errorf("train: checkpoint %s: %w", name, err))
 	}
 	return errors.Join(faults...)
 }
@@ -190,31 +195,25 @@ func (r *run) read(dir string) error {
 		return fmt.Errorf("%s: %w", checkpointFile, err)
 	}
 	if c.Run != r.identity {
-		return fmt.Errorf("%w: %s was made with another configuration, network or data; choose another folder", ErrOtherRun, dir)
+		return fmt.Errorf("%w: %s was made with another configuration, network or data", ErrOtherRun, dir)
 	}
 	all, err := readState(filepath.Join(dir, stateFile), c.SHA256)
 	if err != nil {
 		return err
 	}
-	best := layer.Weights{}
+	state, err := r.stepper.stateOf(all)
+	if err != nil {
+		return fmt.Errorf("%s: %w", stateFile, err)
+	}
+	r.state.free()
+	r.state, r.step, r.epoch, r.lossSum, r.seconds, r.epochs = state, c.Step, c.Epoch, c.Loss, c.Seconds, c.Epochs
 	for name, t := range all {
 		if rest, ok := strings.CutPrefix(name, bestPrefix); ok {
-			best[rest] = t
+			if r.best == nil {
+				r.best = layer.Weights{}
+			}
+			r.best[rest] = t
 		}
-	}
-	moved := make([]*tensors.Tensor, len(r.state.names))
-	for i, name := range r.state.names {
-		t, ok := all[name]
-		if !ok {
-			return fmt.Errorf("%s: %q is missing", stateFile, name)
-		}
-		if moved[i], err = t.OnDeviceClone(r.job.Backend, 0); err != nil {
-			return err
-		}
-	}
-	r.state.tensors, r.step, r.epoch, r.lossSum, r.epochs = moved, c.Step, c.Epoch, c.Loss, c.Epochs
-	if len(best) > 0 {
-		r.best = best
 	}
 	return nil
 }

@@ -1,10 +1,16 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"reflect"
+	"strings"
 
+	"github.com/gomlx/compute"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/layarun/layarun/backbone"
@@ -53,12 +59,15 @@ func Load(ctx context.Context, s bundle.Source, dir string) (*dataset.Splits, er
 // ParseRecipe reads a recipe in YAML over the defaults. Unknown fields are errors.
 func ParseRecipe(text []byte) (Recipe, error) {
 	r := DefaultRecipe()
-	var tree any
-	if err := yaml.Unmarshal(text, &tree); err != nil {
+	var tree map[string]any
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	if err := decoder.Decode(&tree); errors.Is(err, io.EOF) || err == nil && tree == nil { // nothing but comments
+		return r, nil
+	} else if err != nil {
 		return r, fmt.Errorf("train: recipe: %w", err)
 	}
-	if tree == nil {
-		return r, nil
+	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return r, fmt.Errorf("train: recipe: more than one YAML document")
 	}
 	data, err := json.Marshal(tree)
 	if err != nil {
@@ -110,11 +119,23 @@ func (r Recipe) Resolve(ctx context.Context, dir string) (*Resolved, error) {
 	if r.Backbone, err = backbone.Encode(b); err != nil {
 		return nil, err
 	}
-	if r.Head, err = json.Marshal(head); err != nil {
-		return nil, fmt.Errorf("train: %w", err)
+	if r.Head, err = encodeHead(head); err != nil {
+		return nil, err
 	}
 	out.Recipe = r
 	return out, nil
+}
+
+// Job is the training of the resolved recipe; Dir, Watch and the rest are the caller's to set.
+func (r *Resolved) Job(backend compute.Backend) (Job, error) {
+	text, err := json.MarshalIndent(r.Recipe, "", "  ") // JSON is YAML
+	if err != nil {
+		return Job{}, fmt.Errorf("train: recipe: %w", err)
+	}
+	return Job{
+		Config: r.Recipe.Train, Network: r.Network, Backend: backend, Train: r.Splits.Train, Validation: r.Splits.Validation,
+		Tokens: r.Tokens, MaxLength: r.Recipe.Data.MaxLength, Recipe: append(text, '\n'),
+	}, nil
 }
 
 func (out *Resolved) buildTokenizer(d *Data) error {
@@ -123,6 +144,9 @@ func (out *Resolved) buildTokenizer(d *Data) error {
 	}
 	if d.MaxLength == 0 {
 		d.MaxLength = 64
+	}
+	if d.Vocabulary < 1 || d.MaxLength < 1 {
+		return fmt.Errorf("train: recipe: data: vocabulary is %d and max_length %d, want at least 1", d.Vocabulary, d.MaxLength)
 	}
 	var err error
 	if out.Tokenizer, err = token.Build(out.Splits.Train.Texts, d.Vocabulary); err != nil {
@@ -134,12 +158,13 @@ func (out *Resolved) buildTokenizer(d *Data) error {
 
 // backbone decodes the backbone, with the fields that follow from the data filled in.
 func (r Recipe) backbone(data *dataset.Set, tokens *token.Tokenizer) (backbone.Backbone, error) {
-	fields := map[string]any{}
+	var fields map[string]any
 	if r.Backbone != nil {
 		if err := json.Unmarshal(r.Backbone, &fields); err != nil {
 			return nil, fmt.Errorf("train: recipe: backbone: %w", err)
 		}
-	} else {
+	}
+	if fields == nil {
 		fields = defaultBackbone(data)
 	}
 	fill := func(name string, value any) {
@@ -192,13 +217,39 @@ func (r Recipe) head(b backbone.Backbone, classes int) (laya.Config, error) {
 			}
 		}
 	}
-	if head.Classes == 0 || given.Classes == 0 {
+	if given.Classes == 0 {
 		head.Classes = classes
+	}
+	if head.Classes != classes {
+		return head, fmt.Errorf("train: recipe: head: classes is %d, want the data's %d", head.Classes, classes)
 	}
 	if len(head.Reads) == 0 {
 		head.Reads = defaultReads(head.Kind, b.Depth())
 	}
 	return head, nil
+}
+
+// encodeHead writes a head so that reading it over the defaults gives it back: the JSON form leaves zero values out, so
+// those whose default is another are put in.
+func encodeHead(head laya.Config) (json.RawMessage, error) {
+	short, err := json.Marshal(head)
+	if err != nil {
+		return nil, fmt.Errorf("train: recipe: head: %w", err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(short, &fields); err != nil {
+		return nil, fmt.Errorf("train: recipe: head: %w", err)
+	}
+	if head.Kind == laya.Prefix {
+		given, defaults := reflect.ValueOf(head), reflect.ValueOf(laya.Default(nil, 0))
+		for i := range given.NumField() {
+			if given.Field(i).IsZero() && !defaults.Field(i).IsZero() {
+				name, _, _ := strings.Cut(given.Type().Field(i).Tag.Get("json"), ",")
+				fields[name] = given.Field(i).Interface()
+			}
+		}
+	}
+	return json.Marshal(fields)
 }
 
 // defaultReads is every depth the kind can use.

@@ -17,7 +17,7 @@ func (s *Score) add(logits []float32, labels []int, exits, batch int) {
 	for e := range exits {
 		for row, label := range labels {
 			l := logits[(e*batch+row)*classes:][:classes]
-			if argmax(l) == label {
+			if argmax(l) == label { // not a number is never right
 				s.Accuracy[e]++
 			}
 			if e == exits-1 {
@@ -27,13 +27,15 @@ func (s *Score) add(logits []float32, labels []int, exits, batch int) {
 	}
 }
 
-// argmax is the index of the largest value, the lowest one on ties; -1 if the first value is not a number.
+// argmax is the index of the largest value, the lowest one on ties; -1 if any value is not finite.
 func argmax(values []float32) int {
-	best := -1
-	largest := math.Inf(-1)
+	best := 0
 	for i, v := range values {
-		if float64(v) > largest {
-			best, largest = i, float64(v)
+		if !finite(float64(v)) {
+			return -1
+		}
+		if v > values[best] {
+			best = i
 		}
 	}
 	return best

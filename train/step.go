@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
@@ -53,46 +54,72 @@ func newStepper(c Config, n *compile.Network, backend compute.Backend) (*stepper
 	return s, nil
 }
 
+// close frees the compiled functions.
+func (s *stepper) close() {
+	s.step.Finalize()
+	s.logits.Finalize()
+}
+
 // newState is the state before the first step.
 func (s *stepper) newState(weights layer.Weights) (*state, error) {
-	st := &state{}
-	add := func(name string, t *tensors.Tensor) error {
-		t, err := t.OnDeviceClone(s.backend, 0)
-		if err != nil {
-			return fmt.Errorf("train: %s: %w", name, err)
-		}
-		st.names = append(st.names, name)
-		st.tensors = append(st.tensors, t)
-		return nil
-	}
+	all := layer.Weights{}
 	for _, p := range s.params {
-		if err := add(weightPrefix+p.Name, weights[p.Name]); err != nil {
-			return nil, err
-		}
+		all[weightPrefix+p.Name] = weights[p.Name]
 	}
 	for _, prefix := range []string{firstPrefix, secondPrefix} {
 		for _, p := range s.trained {
-			zero := layer.Param{Name: p.Name, Dims: p.Dims, Init: layer.Zeros}.New(nil)
-			if err := add(prefix+p.Name, zero); err != nil {
-				return nil, err
+			all[prefix+p.Name] = layer.Param{Name: p.Name, Dims: p.Dims, Init: layer.Zeros}.New(nil)
+		}
+	}
+	return s.stateOf(all)
+}
+
+// stateOf copies the state among named tensors to the device.
+func (s *stepper) stateOf(all layer.Weights) (*state, error) {
+	st := &state{}
+	for _, part := range []struct {
+		prefix string
+		params []layer.Param
+	}{{weightPrefix, s.params}, {firstPrefix, s.trained}, {secondPrefix, s.trained}} {
+		for _, p := range part.params {
+			name := part.prefix + p.Name
+			t, ok := all[name]
+			if !ok {
+				st.free()
+				return nil, fmt.Errorf("train: %q is missing", name)
 			}
+			t, err := t.OnDeviceClone(s.backend, 0)
+			if err != nil {
+				st.free()
+				return nil, fmt.Errorf("train: %s: %w", name, err)
+			}
+			st.names = append(st.names, name)
+			st.tensors = append(st.tensors, t)
 		}
 	}
 	return st, nil
+}
+
+// free gives the device's memory back.
+func (st *state) free() {
+	for _, t := range st.tensors {
+		_ = t.FinalizeAll() // after a failed step its tensors are gone already
+	}
 }
 
 // weights copies the weights to the host.
 func (st *state) weights() (layer.Weights, error) {
 	w := layer.Weights{}
 	for i, name := range st.names {
-		if name[:len(weightPrefix)] != weightPrefix {
-			break
+		rest, ok := strings.CutPrefix(name, weightPrefix)
+		if !ok {
+			continue
 		}
 		t, err := st.tensors[i].LocalClone()
 		if err != nil {
 			return nil, fmt.Errorf("train: %s: %w", name, err)
 		}
-		w[name[len(weightPrefix):]] = t
+		w[rest] = t
 	}
 	return w, nil
 }
@@ -123,6 +150,7 @@ func (s *stepper) run(st *state, b batch, rate float64, number int) (float64, er
 
 // stepGraph is one step as a graph. Inputs: x, y, rng, rate, step, then the state; outputs: loss, then the new state.
 func (s *stepper) stepGraph(in []*graph.Node) []*graph.Node {
+	defer layer.ErrorsOnly()
 	x, y, rng, rate, number := in[0], in[1], in[2], in[3], in[4]
 	weights, rest := in[5:5+len(s.params)], in[5+len(s.params):]
 	firsts, seconds := rest[:len(s.trained)], rest[len(s.trained):]
@@ -152,6 +180,7 @@ func (s *stepper) stepGraph(in []*graph.Node) []*graph.Node {
 
 // logitsGraph is inference in one graph: x and the weights to [exits, batch, classes].
 func (s *stepper) logitsGraph(in []*graph.Node) *graph.Node {
+	defer layer.ErrorsOnly()
 	return graph.Stack(s.network.Logits(s.bind(in[1:], nil), in[0]), 0)
 }
 

@@ -4,6 +4,9 @@
 // compiled step, and nothing else changes while it runs. The order of the samples, the augmentation and the dropout
 // of a step follow from the seed and the step's number alone. So a checkpoint is the state and a step number, and a
 // run that was killed and resumed ends with the same bits as one that was not (same machine, same backend).
+//
+// [Recipe] is the configuration file: [Recipe.Resolve] loads the data and fills in what was left out, [Resolved.Job] says
+// what to train, [Run] trains it in a run folder, and [Resolved.Bundle] makes the bundle of the best epoch.
 package train
 
 import (
@@ -14,48 +17,18 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/gomlx/compute"
-
-	"github.com/layarun/layarun/compile"
-	"github.com/layarun/layarun/dataset"
-	"github.com/layarun/layarun/internal/token"
 	"github.com/layarun/layarun/layer"
 )
 
-// Job is what to train on what.
-type Job struct {
-	Config  Config
-	Network *compile.Network
-	Backend compute.Backend
-	// Train and Validation are the samples; Validation picks the best epoch.
-	Train, Validation *dataset.Set
-	// Tokens encodes texts, with at most MaxLength ids each; unused for images and tables.
-	Tokens    *token.Tokenizer
-	MaxLength int
-	// Start are the weights to begin with; nil draws fresh ones from the seed.
-	Start layer.Weights
-	// Dir is where checkpoints and metrics.jsonl go; empty keeps none.
-	Dir string
-	// Watch, if not nil, is told after every step and every epoch.
-	Watch func(Progress)
-}
-
-// Progress is where a run stands.
-type Progress struct {
-	Epoch, Epochs int // epochs are counted from 1
-	Step, Steps   int // of the whole run
-	Loss          float64
-	// Done is set after each epoch.
-	Done *Epoch
-}
-
 // Epoch is what one epoch brought.
 type Epoch struct {
-	Epoch      int     `json:"epoch"`
+	Epoch      int     `json:"epoch"`      // from 1
+	Step       int     `json:"step"`       // steps of the run so far
+	Rate       float64 `json:"rate"`       // learning rate of the last step
 	TrainLoss  float64 `json:"train_loss"` // mean over the steps
 	Validation Score   `json:"validation"`
-	Best       bool    `json:"best"`
-	Seconds    float64 `json:"seconds"`
+	Best       bool    `json:"best"`    // the best so far, by accuracy of the last exit
+	Seconds    float64 `json:"seconds"` // spent in the steps, not in evaluation and checkpoints
 }
 
 // Result is the outcome of a run: the weights of the epoch with the best validation accuracy of the last exit.
@@ -64,6 +37,8 @@ type Result struct {
 	Epochs  []Epoch
 	Best    int // epoch, from 1
 	Steps   int
+	// Finished says that the run had ended before and Run did nothing but read its last checkpoint.
+	Finished bool
 }
 
 // ErrDiverged is returned when the loss is no longer a number.
@@ -71,17 +46,32 @@ var ErrDiverged = errors.New("train: the loss is not finite; try a smaller rate 
 
 // Run trains to the end, resuming from the newest whole checkpoint in Dir if there is one. When ctx is cancelled it
 // writes a checkpoint and returns ctx.Err().
+//
+// Errors a caller may want to tell apart are [ErrBusy], [ErrOtherRun] and [ErrDiverged]. After any error the checkpoints
+// written so far are still there.
 func Run(ctx context.Context, job Job) (*Result, error) {
+	if err := job.check(); err != nil {
+		return nil, err
+	}
+	if job.Dir != "" {
+		lock, err := lockFolder(job.Dir)
+		if err != nil {
+			return nil, err
+		}
+		defer lock.Close()
+	}
 	r, err := newRun(job)
 	if err != nil {
 		return nil, err
 	}
-	for r.epoch < job.Config.Epochs && !r.stopped() {
+	defer r.close()
+	finished := r.ended()
+	for !r.ended() {
 		if err := r.runEpoch(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return &Result{Weights: r.best, Epochs: r.epochs, Best: r.bestEpoch(), Steps: r.step}, nil
+	return &Result{Weights: r.best, Epochs: r.epochs, Best: r.bestEpoch(), Steps: r.step, Finished: finished}, nil
 }
 
 // run is the state of one training run; the fields from state on are what a checkpoint holds.
@@ -98,12 +88,10 @@ type run struct {
 	epoch   int     // epochs finished
 	step    int     // steps finished
 	lossSum float64 // over the steps of the current epoch
+	seconds float64 // spent in them
 }
 
 func newRun(job Job) (*run, error) {
-	if err := job.check(); err != nil {
-		return nil, err
-	}
 	stepper, err := newStepper(job.Config, job.Network, job.Backend)
 	if err != nil {
 		return nil, err
@@ -114,41 +102,45 @@ func newRun(job Job) (*run, error) {
 		validation: newSamples(job.Validation, job.Tokens, job.MaxLength),
 		perEpoch:   max(job.Train.Len()/job.Config.Batch, 1),
 	}
-	if r.identity, err = job.identity(); err != nil {
+	if err := r.begin(); err != nil {
+		r.close()
 		return nil, err
 	}
-	start := job.Start
-	if start == nil {
-		start = job.fresh()
-	}
-	if err := layer.CheckWeights(start, stepper.params); err != nil {
-		return nil, err
-	}
-	if r.state, err = stepper.newState(start); err != nil {
-		return nil, err
-	}
-	return r, r.resume()
+	return r, nil
 }
 
-func (j Job) check() error {
-	if err := j.Config.Validate(); err != nil {
+// begin takes the first state: that of a checkpoint in the run folder, or a new one.
+func (r *run) begin() error {
+	var err error
+	if r.identity, err = r.job.identity(); err != nil {
 		return err
 	}
-	for name, set := range map[string]*dataset.Set{"training": j.Train, "validation": j.Validation} {
-		if set.Len() == 0 {
-			return fmt.Errorf("train: the %s split is empty", name)
-		}
-		for i, label := range set.Labels {
-			if label < 0 {
-				return fmt.Errorf("train: sample %d of the %s split has no label", i, name)
-			}
-		}
+	start := r.job.Start
+	if start == nil {
+		start = r.job.fresh()
 	}
-	if classes := j.Network.Head.Config().Classes; len(j.Train.Classes) != classes {
-		return fmt.Errorf("train: the head has %d classes, the data %d", classes, len(j.Train.Classes))
+	if err := layer.CheckWeights(start, r.stepper.params); err != nil {
+		return err
 	}
-	return nil
+	if r.state, err = r.stepper.newState(start); err != nil {
+		return err
+	}
+	if r.job.Dir == "" {
+		return nil
+	}
+	return r.enterFolder()
 }
+
+// close frees what the run holds on the device; the best weights are on the host and stay.
+func (r *run) close() {
+	if r.state != nil {
+		r.state.free()
+	}
+	r.stepper.close()
+}
+
+// ended reports whether all epochs are done or patience has run out.
+func (r *run) ended() bool { return r.epoch >= r.job.Config.Epochs || r.stopped() }
 
 // stopped reports whether patience has run out.
 func (r *run) stopped() bool {
@@ -169,30 +161,18 @@ func (r *run) bestEpoch() int {
 // runEpoch does what is left of the current epoch. Samples that do not fill the last batch wait for another epoch's
 // order.
 func (r *run) runEpoch(ctx context.Context) error {
-	began := time.Now()
 	config := r.job.Config
 	order := rand.New(rand.NewPCG(config.Seed, uint64(r.epoch))).Perm(r.job.Train.Len())
-	total := config.Epochs * r.perEpoch
 	size := min(config.Batch, r.job.Train.Len())
 	for r.step < (r.epoch+1)*r.perEpoch {
 		if ctx.Err() != nil {
 			return errors.Join(ctx.Err(), r.save())
 		}
 		at := r.step % r.perEpoch * size
-		b := r.train.batch(order[at : at+size])
-		rng := rand.New(rand.NewPCG(config.Seed, 1<<32+uint64(r.step)))
-		if err := config.augment(b, r.job.Train.Dims, rng); err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
-		loss, err := r.stepper.run(r.state, b, config.rateAt(r.step, total), r.step+1)
+		loss, err := r.oneStep(order[at : at+size])
 		if err != nil {
 			return err
 		}
-		if math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return fmt.Errorf("%w (step %d)", ErrDiverged, r.step+1)
-		}
-		r.step++
-		r.lossSum += loss
 		r.watch(loss, nil)
 		if every := config.CheckpointEvery; every > 0 && r.step%every == 0 {
 			if err := r.save(); err != nil {
@@ -200,22 +180,51 @@ func (r *run) runEpoch(ctx context.Context) error {
 			}
 		}
 	}
-	return r.endEpoch(time.Since(began))
+	return r.endEpoch()
 }
 
-// endEpoch evaluates, keeps the weights if they are the best so far and writes a checkpoint.
-func (r *run) endEpoch(took time.Duration) error {
+// oneStep trains on the samples at indices and returns their loss.
+func (r *run) oneStep(indices []int) (float64, error) {
+	began := time.Now()
+	config := r.job.Config
+	b := r.train.batch(indices)
+	rng := rand.New(rand.NewPCG(config.Seed, 1<<32+uint64(r.step))) // epochs use the numbers below
+	if err := config.augment(b, r.job.Train.Dims, rng); err != nil {
+		return 0, fmt.Errorf("train: %w", err)
+	}
+	loss, err := r.stepper.run(r.state, b, config.rateAt(r.step, r.steps()), r.step+1)
+	if err != nil {
+		return 0, err
+	}
+	if !finite(loss) {
+		return 0, fmt.Errorf("%w (step %d)", ErrDiverged, r.step+1)
+	}
+	r.step++
+	r.lossSum += loss
+	r.seconds += time.Since(began).Seconds()
+	return loss, nil
+}
+
+// steps is the number of steps of all epochs.
+func (r *run) steps() int { return r.job.Config.Epochs * r.perEpoch }
+
+// endEpoch evaluates, keeps the weights if they are the best so far and writes a checkpoint and the metrics.
+func (r *run) endEpoch() error {
 	score, err := r.stepper.evaluate(r.state, r.validation, evaluationBatch(r.validation.set.Len()))
 	if err != nil {
 		return err
+	}
+	if !finite(score.Loss) { // the last step of the epoch did it
+		return fmt.Errorf("%w (validation after step %d)", ErrDiverged, r.step)
 	}
 	best := true
 	for _, e := range r.epochs {
 		best = best && score.Last() > e.Validation.Last()
 	}
 	r.epoch++
-	e := Epoch{Epoch: r.epoch, TrainLoss: r.lossSum / float64(r.perEpoch), Validation: score, Best: best, Seconds: took.Seconds()}
-	r.lossSum = 0
+	e := Epoch{Epoch: r.epoch, Step: r.step, Rate: r.job.Config.rateAt(r.step-1, r.steps()),
+		TrainLoss: r.lossSum / float64(r.perEpoch), Validation: score, Best: best, Seconds: r.seconds}
+	r.lossSum, r.seconds = 0, 0
 	r.epochs = append(r.epochs, e)
 	if best {
 		if r.best, err = r.state.weights(); err != nil {
@@ -224,6 +233,11 @@ func (r *run) endEpoch(took time.Duration) error {
 	}
 	if err := r.save(); err != nil {
 		return err
+	}
+	if r.job.Dir != "" {
+		if err := r.writeMetrics(); err != nil {
+			return err
+		}
 	}
 	r.watch(e.TrainLoss, &e)
 	return nil
@@ -241,21 +255,7 @@ func (r *run) watch(loss float64, done *Epoch) {
 		epoch = done.Epoch
 	}
 	config := r.job.Config
-	r.job.Watch(Progress{Epoch: epoch, Epochs: config.Epochs, Step: r.step, Steps: config.Epochs * r.perEpoch, Loss: loss, Done: done})
+	r.job.Watch(Progress{Epoch: epoch, Epochs: config.Epochs, Step: r.step, Steps: r.steps(), Loss: loss, Done: done})
 }
 
-// fresh draws the first weights from the seed and sets the stem's statistics from the training data.
-func (j Job) fresh() layer.Weights {
-	weights := layer.NewWeights(j.Network.Params(), j.Config.Seed)
-	if j.Config.Standardise && !j.Train.IsText() {
-		mean, std := j.Train.Moments()
-		for i, s := range std {
-			if s < 1e-6 { // a constant feature says nothing: leave it at its distance from the mean
-				std[i] = 1
-			}
-		}
-		weights["stem.mean"] = vector(mean)
-		weights["stem.std"] = vector(std)
-	}
-	return weights
-}
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
