@@ -31,7 +31,7 @@ import (
 type Options struct {
 	// Backend is what compile.OpenDevice takes: "auto" (also ""), "go", "xla:cpu", …
 	Backend string
-	// Buckets are the batch sizes that are compiled, ascending; nil means DefaultBuckets.
+	// Buckets are the batch sizes that are compiled, ascending; nil means [DefaultBuckets].
 	Buckets []int
 	// Capacity bounds the samples inside the scheduler; 0 leaves it to the scheduler.
 	Capacity int
@@ -72,24 +72,23 @@ func Open(dir string, o Options) (*Runtime, error) {
 		return nil, err
 	}
 	r.owned = true
+	for name, t := range b.Weights { // the device has its own
+		if err := t.FinalizeAll(); err != nil {
+			return nil, errors.Join(fmt.Errorf("layarun: weight %q: %w", name, err), r.Close())
+		}
+	}
+	b.Weights = nil
 	return r, nil
 }
 
-// New runs a bundle on a device that the caller keeps and closes after the runtime. o.Backend is ignored.
+// New runs a bundle on a device that the caller keeps and closes after the runtime. The weights are copied to the device;
+// those of b stay the caller's, who may finalise them at once. o.Backend is ignored.
 func New(b *bundle.Bundle, device *compile.Device, o Options) (*Runtime, error) {
 	network, err := compile.NewNetwork(b.Backbone, b.Head)
 	if err != nil {
 		return nil, err
 	}
-	buckets := o.Buckets
-	if buckets == nil {
-		buckets = DefaultBuckets
-	}
-	engine, err := compile.NewEngine(device.Backend, network, b.Weights, buckets, lengths(b.MaxLength))
-	if err != nil {
-		return nil, err
-	}
-	r := &Runtime{bundle: b, digest: b.Digest(), device: device, engine: engine}
+	r := &Runtime{bundle: b, digest: b.Digest(), device: device}
 	if b.Tokenizer != nil {
 		if r.tokens, err = token.Load(b.Tokenizer); err != nil {
 			return nil, err
@@ -98,8 +97,17 @@ func New(b *bundle.Bundle, device *compile.Device, o Options) (*Runtime, error) 
 	if r.head, err = laya.ToHost(b.Weights); err != nil {
 		return nil, err
 	}
-	r.scheduler, err = schedule.New(segments{engine}, o.Capacity)
-	return r, err
+	buckets := o.Buckets
+	if buckets == nil {
+		buckets = DefaultBuckets
+	}
+	if r.engine, err = compile.NewEngine(device.Backend, network, b.Weights, buckets, lengths(b.MaxLength)); err != nil {
+		return nil, err
+	}
+	if r.scheduler, err = schedule.New[*compile.Sample](r.engine, o.Capacity); err != nil {
+		return nil, errors.Join(err, r.engine.Close())
+	}
+	return r, nil
 }
 
 // lengths are the padded lengths compiled for sequences of at most longest ids.
@@ -120,8 +128,11 @@ func (r *Runtime) Close() error {
 	return err
 }
 
-// Compile compiles everything that requests can ask for, so that none of them waits for it. progress may be nil.
-func (r *Runtime) Compile(progress func(done, total int)) error { return r.engine.Compile(progress) }
+// Compile compiles everything that requests can ask for, so that none of them waits for it. It stops between two
+// executables when ctx ends. progress may be nil.
+func (r *Runtime) Compile(ctx context.Context, progress func(done, total int)) error {
+	return r.engine.Compile(ctx, progress)
+}
 
 // Executables is how many executables have been compiled.
 func (r *Runtime) Executables() int { return r.engine.Executables() }
@@ -199,20 +210,4 @@ func (r *Runtime) policy(name string) (exit.Policy, error) {
 		names = append(names, p.Name)
 	}
 	return exit.Policy{}, fmt.Errorf("%w: policy %q is not one of %v", ErrRequest, name, names)
-}
-
-// segments lets the scheduler run the engine.
-type segments struct{ *compile.Engine }
-
-// Run implements schedule.Segments.
-func (s segments) Run(i int, batch []*compile.Sample, answer bool) ([]schedule.Output[*compile.Sample], error) {
-	scores, err := s.Engine.Run(i, batch, answer)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]schedule.Output[*compile.Sample], len(batch))
-	for row, sample := range batch {
-		out[row] = schedule.Output[*compile.Sample]{State: sample, Scores: scores[row]}
-	}
-	return out, nil
 }

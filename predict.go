@@ -25,7 +25,8 @@ var (
 	ErrNotFinite = schedule.ErrNotFinite
 )
 
-// Request asks for answers to one or more samples. One of Values, Texts and Tokens is set.
+// Request asks for answers to samples, which are in one of Values, Texts and Tokens. Without samples there are no
+// answers, and what else the request says is checked all the same.
 type Request struct {
 	Values []float32 // [n, dims…], row-major
 	Texts  []string  // [n]
@@ -146,6 +147,9 @@ func (r *Runtime) samples(q Request) ([]*compile.Sample, error) {
 	}
 	if q.AllExits {
 		keep |= compile.KeepAnswers
+	}
+	if len(q.Values) > 0 && len(q.Texts)+len(q.Tokens) > 0 || len(q.Texts) > 0 && len(q.Tokens) > 0 {
+		return nil, fmt.Errorf("%w: samples of several kinds, want one of Values, Texts and Tokens", ErrRequest)
 	}
 	if q.Values != nil {
 		return r.rows(q.Values, keep)

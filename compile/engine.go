@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -143,8 +144,9 @@ func (e *Engine) Executables() int {
 	return len(e.executables)
 }
 
-// Compile compiles every executable that Run can ask for and reports each to progress, which may be nil.
-func (e *Engine) Compile(progress func(done, total int)) error {
+// Compile compiles every executable that Run can ask for and reports each to progress, which may be nil. When ctx ends it
+// stops before the next one and returns the error of ctx.
+func (e *Engine) Compile(ctx context.Context, progress func(done, total int)) error {
 	var order []form
 	known := map[*graph.Exec]bool{}
 	for _, f := range e.allForms() {
@@ -158,6 +160,9 @@ func (e *Engine) Compile(progress func(done, total int)) error {
 		}
 	}
 	for done, f := range order {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := e.compileForm(f); err != nil {
 			return fmt.Errorf("compile: segment to depth %d, batch %d: %w", e.segments[f.segment].Depth, f.bucket, err)
 		}
@@ -260,6 +265,7 @@ func (s engineSegment) names(answer bool) []string {
 // segmentGraph builds a segment. Inputs: the sample (segment 0) or state and carry, then the weights. Outputs: state,
 // carry, value, then where they exist score, and with an answer logits and gate scores.
 func (e *Engine) segmentGraph(s engineSegment, answer bool, in []*graph.Node) []*graph.Node {
+	defer layer.ErrorsOnly()
 	parts := max(len(s.state), 1)
 	state, rest := in[:parts], in[parts:]
 	var carry []*graph.Node

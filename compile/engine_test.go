@@ -4,31 +4,29 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
-	_ "github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/layarun/layarun/backbone"
 	"github.com/layarun/layarun/compile"
 	"github.com/layarun/layarun/exit"
+	"github.com/layarun/layarun/internal/testbackend"
 	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
 )
 
-// tolerance: float32 sums of a few dozen terms of order 1, in another order.
+// tolerance: float32 sums of a few dozen terms of order 1, in another order; XLA's own erf and exp stay within it.
 const tolerance = 1e-5
 
-func newGo(t testing.TB) compute.Backend {
-	t.Helper()
-	b, err := compute.NewWithConfig("go")
-	if err != nil {
-		t.Fatal(err)
+// onEach runs a test on every backend that there is.
+func onEach(t *testing.T, test func(t *testing.T, d *compile.Device)) {
+	for _, d := range testbackend.All(t) {
+		t.Run(d.Name, func(t *testing.T) { test(t, d) })
 	}
-	t.Cleanup(b.Finalize)
-	return b
 }
 
 // networks are small ones of every kind of backbone.
@@ -99,9 +97,9 @@ func randomInputs(n *compile.Network, count int, rng *rand.Rand) []input {
 	return all
 }
 
-func newEngine(t testing.TB, n *compile.Network, w layer.Weights) *compile.Engine {
+func newEngine(t testing.TB, b compute.Backend, n *compile.Network, w layer.Weights) *compile.Engine {
 	t.Helper()
-	e, err := compile.NewEngine(newGo(t), n, w, []int{1, 2, 4}, []int{16, 32})
+	e, err := compile.NewEngine(b, n, w, []int{1, 2, 4}, []int{16, 32})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +121,7 @@ func start(t testing.TB, e *compile.Engine, in input) *compile.Sample {
 	return s
 }
 
-// whole is the reference: the network in one graph, batch of one. [exit][class]
+// whole is the reference: the network in one graph on the pure-Go backend, batch of one. [exit][class]
 func whole(t *testing.T, n *compile.Network, w layer.Weights, in input) [][]float32 {
 	t.Helper()
 	var args []any
@@ -135,7 +133,7 @@ func whole(t *testing.T, n *compile.Network, w layer.Weights, in input) [][]floa
 	for _, p := range n.Params() {
 		args = append(args, tensors.FromFlatDataAndDimensions(tensors.MustCopyFlatData[float32](w[p.Name]), p.Dims...))
 	}
-	out, err := graph.CallOnceN(newGo(t), func(in []*graph.Node) []*graph.Node {
+	out, err := graph.CallOnceN(testbackend.Go(t), func(in []*graph.Node) []*graph.Node {
 		b := &layer.Binding{Weights: map[string]*graph.Node{}}
 		for i, p := range n.Params() {
 			b.Weights[p.Name] = in[1+i]
@@ -153,11 +151,16 @@ func whole(t *testing.T, n *compile.Network, w layer.Weights, in input) [][]floa
 }
 
 // Segments in sequence, in changing batches with padding, equal the network in one graph; a batch of n equals n of one.
-func TestSegmentsEqualOneGraph(t *testing.T) {
+func TestSegmentsEqualOneGraph(t *testing.T) { onEach(t, segmentsEqualOneGraph) }
+
+func segmentsEqualOneGraph(t *testing.T, d *compile.Device) {
 	for name, n := range networks(t) {
+		if d.Name != "go" && strings.Contains(name, " ") {
+			continue // elsewhere one network of each backbone: compiling takes XLA a second per segment
+		}
 		t.Run(name, func(t *testing.T) {
 			w := weightsOf(n, 7)
-			e := newEngine(t, n, w)
+			e := newEngine(t, d.Backend, n, w)
 			rng := rand.New(rand.NewPCG(3, 3))
 			inputs := randomInputs(n, 3, rng)
 			lanes := map[int][]*compile.Sample{}
@@ -223,10 +226,12 @@ func checkClose(t *testing.T, what string, got, want [][]float32) {
 }
 
 // The attention and the contributions that the host computes belong to the logits that the device computed.
-func TestContributionsSumToLogits(t *testing.T) {
+func TestContributionsSumToLogits(t *testing.T) { onEach(t, contributionsSumToLogits) }
+
+func contributionsSumToLogits(t *testing.T, d *compile.Device) {
 	n := networks(t)["mlp"]
 	w := weightsOf(n, 5)
-	e := newEngine(t, n, w)
+	e := newEngine(t, d.Backend, n, w)
 	host, err := laya.ToHost(w)
 	if err != nil {
 		t.Fatal(err)
@@ -269,8 +274,8 @@ func TestExecutablesAreShared(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := newEngine(t, n, weightsOf(n, 1))
-		if err := e.Compile(nil); err != nil {
+		e := newEngine(t, testbackend.Go(t), n, weightsOf(n, 1))
+		if err := e.Compile(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		before := e.Executables()
@@ -292,9 +297,11 @@ func TestExecutablesAreShared(t *testing.T) {
 }
 
 // A NaN in one row stays there.
-func TestNaNStaysInItsRow(t *testing.T) {
+func TestNaNStaysInItsRow(t *testing.T) { onEach(t, nanStaysInItsRow) }
+
+func nanStaysInItsRow(t *testing.T, d *compile.Device) {
 	n := networks(t)["mlp"]
-	e := newEngine(t, n, weightsOf(n, 2))
+	e := newEngine(t, d.Backend, n, weightsOf(n, 2))
 	rng := rand.New(rand.NewPCG(1, 1))
 	inputs := randomInputs(n, 2, rng)
 	inputs[0].values[2] = float32(math.NaN())

@@ -67,7 +67,11 @@ func (e *Engine) NewSample(values []float32, keep Keep) (*Sample, error) {
 	return &Sample{values: values, Keep: keep}, nil
 }
 
-// NewSequence prepares a sample that is a sequence of ids, at least one and at most the longest of Lengths.
+// vocabulary is a backbone that says how many ids it knows.
+type vocabulary interface{ Vocabulary() int }
+
+// NewSequence prepares a sample that is a sequence of ids of the vocabulary, at least one and at most the longest of
+// Lengths.
 func (e *Engine) NewSequence(tokens []int32, keep Keep) (*Sample, error) {
 	if !e.network.Sequences() {
 		return nil, fmt.Errorf("compile: the network takes values, not sequences of ids")
@@ -75,6 +79,13 @@ func (e *Engine) NewSequence(tokens []int32, keep Keep) (*Sample, error) {
 	longest := e.lengths[len(e.lengths)-1]
 	if len(tokens) == 0 || len(tokens) > longest {
 		return nil, fmt.Errorf("compile: a sequence has %d ids, want 1 to %d", len(tokens), longest)
+	}
+	if v, ok := e.network.Backbone.(vocabulary); ok { // an id beyond the table would fail the whole batch, or read another row
+		for i, id := range tokens {
+			if id < 0 || int(id) >= v.Vocabulary() {
+				return nil, fmt.Errorf("compile: id %d of a sequence is %d, want 0 to %d", i, id, v.Vocabulary()-1)
+			}
+		}
 	}
 	lane, _ := slices.BinarySearch(e.lengths, len(tokens))
 	return &Sample{tokens: tokens, Keep: keep, Lane: lane}, nil
