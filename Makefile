@@ -1,0 +1,52 @@
+# Bare `make` lists the targets. CI runs .ci/run, which calls the same commands.
+
+GO ?= go
+
+# Where the known data sets lie; see `layarun train --help`.
+LAYARUN_DATA ?= ../shared/data
+
+# Packages without tensors: the race detector makes the others too slow to be run at every change.
+PLAIN = ./schedule ./exit ./serve ./eval ./prune ./internal/strict ./internal/arch ./internal/docs
+
+# Packages with tests on real data.
+ACCEPTANCE = $(shell grep -rl --include='*_test.go' '^//go:build acceptance' . | xargs -n1 dirname | sort -u)
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race lint fmt acceptance docs size clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+
+build: ## build bin/layarun, with SIMD in the pure-Go backend
+	GOEXPERIMENT=simd $(GO) build -trimpath -o bin/layarun ./cmd/layarun
+
+test: ## run the tests; needs no network, data or accelerator
+	$(GO) test ./...
+	@$(GO) test -count=1 -v -run Used ./internal/testbackend | grep backends:
+
+race: ## run the plain-Go packages under the race detector
+	$(GO) test -race $(PLAIN)
+
+lint: ## vet, staticcheck and gofmt
+	@test -z "$$(gofmt -l .)" || { gofmt -d . | head -50; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fmt: ## format the source
+	gofmt -w .
+
+acceptance: ## run the tests on real data, in LAYARUN_DATA
+	LAYARUN_DATA=$(abspath $(LAYARUN_DATA)) $(GO) test -count=1 -tags acceptance -timeout 30m $(ACCEPTANCE)
+
+docs: ## check the documents: links, terms, tables, README's commands
+	$(GO) test -count=1 ./internal/docs
+	$(GO) test -count=1 -run README ./cmd/layarun
+
+size: ## count the lines of Go per package, tests apart
+	@for d in $$($(GO) list -f '{{.Dir}}' ./...); do \
+		code=$$(find $$d -maxdepth 1 -name '*.go' ! -name '*_test.go' -exec cat {} + | wc -l); \
+		tests=$$(find $$d -maxdepth 1 -name '*_test.go' -exec cat {} + | wc -l); \
+		printf '%6d %6d  %s\n' $$code $$tests $${d#$(CURDIR)}; done
+
+clean: ## remove what was built
+	rm -rf bin
