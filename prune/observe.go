@@ -57,11 +57,14 @@ func newAttention(reads int, seen []Observation) Attention {
 	total := 0.0
 	for _, o := range seen {
 		for i, alpha := range o.Alpha {
-			a.Mean[i] += float64(alpha) / n
+			a.Mean[i] += float64(alpha)
 			use := float64(alpha) * float64(o.Norms[i])
 			a.Score[i] += use
 			total += use
 		}
+	}
+	for i := range a.Mean {
+		a.Mean[i] /= n
 	}
 	for _, o := range seen {
 		for i := range reads {

@@ -172,7 +172,7 @@ func (s *search) try(what string, keep, reads []int) (accepted bool, err error) 
 		verdict = "at most"
 		s.plan = candidate
 	}
-	step.Reason = fmt.Sprintf("%d broken, %d mended of %d: %s %g points", m.Broken, m.Mended, m.Samples, verdict, 100*s.maxDrop)
+	step.Reason = fmt.Sprintf("%s %.4g points: %d broken, %d mended of %d", verdict, 100*s.maxDrop, m.Broken, m.Mended, m.Samples)
 	s.plan.Steps = append(s.plan.Steps, step)
 	return step.Accepted, nil
 }

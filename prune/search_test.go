@@ -174,5 +174,5 @@ func ExampleSearch() {
 	fmt.Printf("%s: score %.2f, accuracy %.3f, %s\n", plan.Steps[0].What, plan.Steps[0].Score, plan.Steps[0].Accuracy, plan.Steps[0].Reason)
 	// Output:
 	// keeps blocks [1 3] and reads [1 3]
-	// block 2: score 0.05, accuracy 0.949, 3 broken, 2 mended of 1000: at most 0.5 points
+	// block 2: score 0.05, accuracy 0.949, at most 0.5 points: 3 broken, 2 mended of 1000
 }
