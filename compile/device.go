@@ -58,10 +58,15 @@ func HasXLA() bool { return xlaBuilt }
 // Close releases the device. Tensors and executables made on it must not be used afterwards.
 func (d *Device) Close() { d.Backend.Finalize() }
 
+// goConfig runs one operation at a time, each on all cores. Running operations side by side deadlocks in compute v0.1.6:
+// a product inside a worker waits for free workers (workerspool.Saturate) that are all waiting likewise. A training of
+// 512-wide blocks hung in one of three runs.
+const goConfig = "go:ops_sequential"
+
 func openGo(note string) (*Device, error) {
 	var backend compute.Backend
 	err := guard(func() (err error) {
-		backend, err = compute.NewWithConfig("go")
+		backend, err = compute.NewWithConfig(goConfig)
 		return err
 	})
 	if err != nil {

@@ -20,7 +20,7 @@ var (
 // scoreOnDevice runs the graph function on the pure-Go backend.
 func scoreOnDevice(t *testing.T, logits [][]float32) []exit.Scores {
 	t.Helper()
-	backend, err := compute.NewWithConfig("go")
+	backend, err := compute.NewWithConfig("go:ops_sequential")
 	if err != nil {
 		t.Fatal(err)
 	}

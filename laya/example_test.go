@@ -20,7 +20,7 @@ func Example() {
 		return
 	}
 	weights := layer.NewWeights(layer.ParamsOf(laya.Ops(h)...), 1)
-	backend, err := compute.NewWithConfig("go")
+	backend, err := compute.NewWithConfig("go:ops_sequential")
 	if err != nil {
 		fmt.Println(err)
 		return

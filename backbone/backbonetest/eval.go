@@ -13,7 +13,7 @@ import (
 )
 
 // pureGo is one backend per process: tensors may not move from one backend to another.
-var pureGo = sync.OnceValues(func() (compute.Backend, error) { return compute.NewWithConfig("go") })
+var pureGo = sync.OnceValues(func() (compute.Backend, error) { return compute.NewWithConfig("go:ops_sequential") })
 
 // Eval runs ops in sequence, as one graph, in inference on the pure-Go backend: in are the inputs of the first, the
 // result the outputs of the last. weights holds at least their parameters, by full name. It is for tests.
