@@ -6,8 +6,8 @@
 // [Apply] carries a plan out on backbone, head and weights.
 //
 // Attention only proposes. It mostly tracks depth and says little about which inner block a network can do without, so
-// nothing is removed that was not measured (docs/experiments.md). Cutting the end off is safe by construction with a
-// prefix head: it equals leaving every sample at that depth.
+// nothing is removed that was not measured. Cutting the end off is safe by construction with a prefix head: it equals
+// leaving every sample at that depth.
 //
 // Profiles, plans and the search are plain Go: whoever measures brings a function.
 package prune

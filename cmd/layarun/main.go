@@ -20,6 +20,8 @@ import (
 // with a func newXCmd(*app) *cobra.Command, and one line here.
 var verbs = []func(*app) *cobra.Command{
 	newTrainCmd,
+	newProfileCmd,
+	newPruneCmd,
 	newCalibrateCmd,
 	newBackendCmd,
 	newDoctorCmd,
