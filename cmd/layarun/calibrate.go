@@ -248,6 +248,6 @@ func (a *app) showCalibrated(c calibrated) error {
 	if err := a.table(header, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(a.out, eval.CertificateText(*c.Policy.Certificate))
+	_, err := fmt.Fprintf(a.out, "policy %s: %s\n", c.Policy.Name, eval.CertificateText(*c.Policy.Certificate))
 	return err
 }

@@ -23,6 +23,7 @@ var verbs = []func(*app) *cobra.Command{
 	newProfileCmd,
 	newPruneCmd,
 	newCalibrateCmd,
+	newEvalCmd,
 	newBackendCmd,
 	newDoctorCmd,
 	newVersionCmd,
