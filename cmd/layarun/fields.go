@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -19,6 +20,7 @@ type fieldFlags struct {
 
 type fieldFlag struct {
 	section, name string
+	text          bool // the field is a string, to be taken as it is typed
 	flag          *pflag.Flag
 }
 
@@ -40,14 +42,14 @@ func (ff *fieldFlags) addFields(f *pflag.FlagSet, section string, v reflect.Valu
 			continue
 		}
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if name == "" || strings.Contains(strings.Join(skip, ","), name) {
+		if name == "" || slices.Contains(skip, name) {
 			continue
 		}
 		path := section + "." + name
 		f.String(path, "", fmt.Sprintf("%s of the recipe's %s%s", name, section, defaultText(v.Field(i))))
 		flag := f.Lookup(path)
 		flag.Hidden = true // forty of them would bury the rest; the long help names the rule
-		ff.flags = append(ff.flags, fieldFlag{section, name, flag})
+		ff.flags = append(ff.flags, fieldFlag{section, name, field.Type.Kind() == reflect.String, flag})
 	}
 }
 
@@ -58,33 +60,55 @@ func defaultText(v reflect.Value) string {
 	return fmt.Sprintf(" (default %v)", v)
 }
 
-// merge writes the flags that were given over the fields of a recipe in YAML.
+// merge writes the flags that were given over the fields of a valid recipe in YAML.
 func (ff *fieldFlags) merge(recipe []byte) ([]byte, error) {
-	tree := map[string]any{}
+	var tree map[string]any
 	if err := yaml.Unmarshal(recipe, &tree); err != nil {
 		return nil, usageError("recipe: %w", err)
 	}
+	if tree == nil {
+		tree = map[string]any{}
+	}
+	given := false
 	for _, flag := range ff.flags {
 		if !flag.flag.Changed {
 			continue
 		}
-		var value any
-		if err := yaml.Unmarshal([]byte(flag.flag.Value.String()), &value); err != nil {
-			return nil, usageError("--%s.%s: %w", flag.section, flag.name, err)
-		}
+		given = true
 		section, ok := tree[flag.section].(map[string]any)
 		if !ok {
 			section = map[string]any{}
 			tree[flag.section] = section
 		}
+		value, err := flag.value()
+		if err != nil {
+			return nil, err
+		}
 		section[flag.name] = value
 	}
 	if ff.backbone != "" {
+		given = true
 		var value map[string]any
 		if err := yaml.Unmarshal([]byte(ff.backbone), &value); err != nil {
 			return nil, usageError("--backbone: %w", err)
 		}
 		tree["backbone"] = value
 	}
+	if !given {
+		return recipe, nil
+	}
 	return yaml.Marshal(tree)
+}
+
+// value is what was typed: a string as it is, anything else as YAML.
+func (f fieldFlag) value() (any, error) {
+	typed := f.flag.Value.String()
+	if f.text {
+		return typed, nil
+	}
+	var value any
+	if err := yaml.Unmarshal([]byte(typed), &value); err != nil {
+		return nil, usageError("--%s.%s: %w", f.section, f.name, err)
+	}
+	return value, nil
 }

@@ -5,13 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/layarun/layarun/bundle"
 	"github.com/layarun/layarun/compile"
 	"github.com/layarun/layarun/train"
 )
@@ -37,7 +36,8 @@ data is a known set (digits, fashion-mnist, clinc150, …), a .csv, .tsv, .parqu
 of images per class; the default is the embedded digits. A recipe (YAML) sets everything, and every field of it is a
 flag too: --train.epochs, --head.dim, --data.text_column, …; --backbone takes a backbone as YAML or JSON.
 
-A run that was interrupted goes on where it stopped when the same command is given again.`,
+A run that was interrupted goes on where it stopped when the same command is given again, and one that is finished is
+only shown.`,
 		Example: `  layarun train
   layarun train --recipe recipe.yaml --out runs/mine --seed 1,2,3
   layarun train tickets.csv --data.text_column body --data.label_column team
@@ -55,7 +55,7 @@ A run that was interrupted goes on where it stopped when the same command is giv
 	f.StringVar(&o.recipe, "recipe", "", "recipe file (YAML)")
 	f.StringVarP(&o.out, "out", "o", "", "run folder (default runs/<data>); with several seeds one folder each, <out>-<seed>")
 	f.UintSliceVar(&o.seeds, "seed", nil, "seed, or several: one run each (default the recipe's)")
-	f.BoolVar(&o.force, "force", false, "start again in a folder that holds a finished or another run")
+	f.BoolVar(&o.force, "force", false, "start again, even in a folder that holds a finished or another run")
 	f.BoolVar(&o.dry, "dry-run", false, "print the resolved recipe and the network's cost, train nothing")
 	o.fields.add(f, "train", train.Default())
 	o.fields.add(f, "data", train.Data{})
@@ -73,6 +73,9 @@ func (o *trainOptions) read(args []string) (train.Recipe, error) {
 		var err error
 		if text, err = os.ReadFile(o.recipe); err != nil {
 			return train.Recipe{}, err
+		}
+		if _, err := train.ParseRecipe(text); err != nil {
+			return train.Recipe{}, usageError("%s: %w", o.recipe, err)
 		}
 	}
 	text, err := o.fields.merge(text)
@@ -103,7 +106,7 @@ type trained struct {
 	Exits    []int         `json:"exits"`
 	MACs     []int64       `json:"macs"`
 	Epochs   []train.Epoch `json:"epochs"`
-	Finished bool          `json:"was_finished_before"`
+	Finished bool          `json:"was_finished_before"` // and only read back
 }
 
 func (a *app) train(ctx context.Context, r train.Recipe, o trainOptions) error {
@@ -112,10 +115,7 @@ func (a *app) train(ctx context.Context, r train.Recipe, o trainOptions) error {
 		return err
 	}
 	if o.dry {
-		return a.emit("train.dry-run/1", struct {
-			Recipe train.Recipe `json:"recipe"`
-			Cost   []exitCost   `json:"exits"`
-		}{resolved.Recipe, costs(resolved.Network, resolved.Recipe.Data.MaxLength)})
+		return a.showPlan(resolved)
 	}
 	device, err := a.openDevice()
 	if err != nil {
@@ -137,10 +137,13 @@ func (a *app) train(ctx context.Context, r train.Recipe, o trainOptions) error {
 			name = fmt.Sprintf("%s-%d", folder, seed)
 		}
 		t, err := a.trainOne(ctx, resolved, device, name, o.force)
+		if errors.Is(err, context.Canceled) {
+			a.say("stopped; give the same command again%s to go on from the checkpoint in %s", withoutForce(o.force), name)
+		}
+		if errors.Is(err, train.ErrOtherRun) {
+			return withHint(err, "another --out, or --force to start again in "+name)
+		}
 		if err != nil {
-			if errors.Is(err, context.Canceled) {
-				a.say("stopped; give the same command again to go on from the checkpoint in %s", name)
-			}
 			return err
 		}
 		all = append(all, *t)
@@ -148,52 +151,60 @@ func (a *app) train(ctx context.Context, r train.Recipe, o trainOptions) error {
 	return a.showTrained(all)
 }
 
-// trainOne makes one run in a folder of its own.
-func (a *app) trainOne(ctx context.Context, r *train.Resolved, device *compile.Device, folder string, force bool) (*trained, error) {
+func withoutForce(force bool) string {
 	if force {
-		for _, old := range []string{"bundle", "checkpoints", "metrics.jsonl"} {
-			if err := os.RemoveAll(filepath.Join(folder, old)); err != nil {
-				return nil, err
-			}
-		}
+		return ", without --force,"
 	}
-	target := filepath.Join(folder, "bundle")
-	if _, err := os.Stat(target); !errors.Is(err, fs.ErrNotExist) {
-		return nil, withHint(fmt.Errorf("%s holds a finished run", folder), "layarun eval "+target+", or train with --force or another --out")
-	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return nil, err
-	}
-	recipe, err := json.MarshalIndent(r.Recipe, "", "  ") // JSON is YAML
+	return ""
+}
+
+// trainOne makes one run in a folder of its own, or reads it back if it is finished.
+func (a *app) trainOne(ctx context.Context, r *train.Resolved, device *compile.Device, folder string, force bool) (*trained, error) {
+	job, err := r.Job(device.Backend)
 	if err != nil {
-		return nil, err
-	}
-	if err := renameio.WriteFile(filepath.Join(folder, "recipe.yaml"), append(recipe, '\n'), 0o644); err != nil {
 		return nil, err
 	}
 	bar := a.progress("training", false)
 	defer bar.Finish()
-	result, err := train.Run(ctx, train.Job{
-		Config: r.Recipe.Train, Network: r.Network, Backend: device.Backend, Train: r.Splits.Train, Validation: r.Splits.Validation,
-		Tokens: r.Tokens, MaxLength: r.Recipe.Data.MaxLength, Dir: folder, Watch: a.watch(bar),
-	})
+	job.Dir, job.Restart, job.Resumed, job.Watch = folder, force, a.resumed(folder), a.watch(bar)
+	result, err := train.Run(ctx, job)
 	if err != nil {
 		return nil, err
 	}
 	bar.Finish()
-	b, err := r.Bundle(filepath.Base(folder), "layarun "+readVersion().Version, result)
+	b, err := bundleOf(r, result, filepath.Join(folder, train.BundleDir))
 	if err != nil {
 		return nil, err
 	}
-	if err := b.Save(target); err != nil {
-		return nil, err
-	}
-	t := &trained{Folder: folder, Bundle: target, Digest: b.Digest(), Backend: device.Name, Seed: r.Recipe.Train.Seed,
-		Best: result.Best, Exits: r.Network.Exits(), Epochs: result.Epochs}
+	t := &trained{Folder: folder, Bundle: filepath.Join(folder, train.BundleDir), Digest: b.Digest(), Backend: device.Name,
+		Seed: r.Recipe.Train.Seed, Best: result.Best, Exits: r.Network.Exits(), Epochs: result.Epochs, Finished: result.Finished}
 	for _, c := range costs(r.Network, b.MaxLength) {
 		t.MACs = append(t.MACs, c.MACs)
 	}
 	return t, nil
+}
+
+// bundleOf writes the bundle of a run to dir. One that an earlier call wrote stays: it may hold policies by now.
+func bundleOf(r *train.Resolved, result *train.Result, dir string) (*bundle.Bundle, error) {
+	if _, err := os.Stat(dir); err == nil && result.Finished {
+		return bundle.Open(dir)
+	}
+	name := filepath.Base(filepath.Dir(dir))
+	b, err := r.Bundle(name, "layarun "+readVersion().Version, result)
+	if err != nil {
+		return nil, err
+	}
+	return b, b.Save(dir)
+}
+
+// resumed says where a run goes on, and which damaged checkpoints it had to pass over.
+func (a *app) resumed(folder string) func(train.Resumption) {
+	return func(r train.Resumption) {
+		for _, fault := range r.Skipped {
+			a.say("skipped a damaged checkpoint: %v", fault)
+		}
+		a.say("%s: going on after step %d of %d (epoch %d of %d)", folder, r.Step, r.Steps, r.Epoch, r.Epochs)
+	}
 }
 
 // watch draws the bar and, after every epoch, says how the network does.
@@ -220,6 +231,27 @@ func costs(n *compile.Network, length int) []exitCost {
 		all = append(all, exitCost{d, n.MACs(d, length, true)})
 	}
 	return all
+}
+
+// showPlan prints what train would do.
+func (a *app) showPlan(r *train.Resolved) error {
+	cost := costs(r.Network, r.Recipe.Data.MaxLength)
+	if a.json {
+		return a.emit("train.dry-run/1", struct {
+			Recipe train.Recipe `json:"recipe"`
+			Cost   []exitCost   `json:"exits"`
+		}{r.Recipe, cost})
+	}
+	recipe, err := json.MarshalIndent(r.Recipe, "", "  ") // JSON is YAML
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, c := range cost {
+		rows = append(rows, []string{fmt.Sprint(c.Depth), fmt.Sprintf("%.3g", float64(c.MACs)/1e6)})
+	}
+	fmt.Fprintf(a.out, "%s\n", recipe)
+	return a.table([]string{"exit", "MMACs"}, rows)
 }
 
 func (a *app) showTrained(all []trained) error {
