@@ -257,7 +257,11 @@ func norm(z []float32) float32 {
 	return float32(math.Sqrt(sum))
 }
 
+// float32s rounds; nil stays nil.
 func float32s(values []float64) []float32 {
+	if values == nil {
+		return nil
+	}
 	out := make([]float32, len(values))
 	for i, v := range values {
 		out[i] = float32(v)
