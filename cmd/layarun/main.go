@@ -18,15 +18,21 @@ import (
 
 // verbs is the verb table, in the order in which a project uses them and the help lists them. A new verb is one file
 // with a func newXCmd(*app) *cobra.Command, and one line here.
-var verbs = []func(*app) *cobra.Command{
-	newTrainCmd,
-	newProfileCmd,
-	newPruneCmd,
-	newCalibrateCmd,
-	newEvalCmd,
-	newBackendCmd,
-	newDoctorCmd,
-	newVersionCmd,
+func verbs() []func(*app) *cobra.Command {
+	return []func(*app) *cobra.Command{
+		newTrainCmd,
+		newProfileCmd,
+		newPruneCmd,
+		newCalibrateCmd,
+		newEvalCmd,
+		newPredictCmd,
+		newServeCmd,
+		newInspectCmd,
+		newBackendCmd,
+		newDoctorCmd,
+		newDemoCmd,
+		newVersionCmd,
+	}
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -85,7 +91,7 @@ blocks to prune.`,
 	root.SetErr(a.err)
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the result as JSON, with a versioned schema")
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no remarks on stderr")
-	for _, verb := range verbs {
+	for _, verb := range verbs() {
 		root.AddCommand(verb(a))
 	}
 	a.mark(root)

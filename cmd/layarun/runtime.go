@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/layarun/layarun"
+	"github.com/layarun/layarun/bundle"
+	"github.com/layarun/layarun/compile"
+)
+
+// opened is a runtime with the device that it runs on.
+type opened struct {
+	*layarun.Runtime
+	device *compile.Device
+}
+
+func (o *opened) close() error {
+	err := o.Close()
+	o.device.Close()
+	return err
+}
+
+// openRuntime opens a bundle and runs it on the backend that --backend names. The bundle comes without its weights: the
+// device has them.
+func (a *app) openRuntime(dir string, o layarun.Options) (*bundle.Bundle, *opened, error) {
+	b, err := bundle.Open(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	device, err := a.openDevice()
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := layarun.New(b, device, o)
+	if err != nil {
+		device.Close()
+		return nil, nil, err
+	}
+	running := &opened{r, device}
+	for name, t := range b.Weights {
+		if err := t.FinalizeAll(); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("weight %q: %w", name, err), running.close())
+		}
+	}
+	b.Weights = nil
+	return b, running, nil
+}

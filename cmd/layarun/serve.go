@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/layarun/layarun"
+	"github.com/layarun/layarun/serve"
+)
+
+func newServeCmd(a *app) *cobra.Command {
+	o, address := serve.DefaultOptions(), ""
+	cmd := &cobra.Command{
+		Use:   "serve BUNDLE",
+		Short: "Answer requests over HTTP in the Open Inference Protocol v2",
+		Long: `Serve a bundle over HTTP, in the REST form of the Open Inference Protocol v2 that KServe, Triton and their clients speak.
+
+The server is live at once and ready when everything that a request can ask for has been compiled. Requests may choose
+when their samples leave: exit_policy, exit_threshold, min_exit, max_exit and explain in the request's parameters.
+
+SIGTERM and Ctrl-C drain: the server stops being ready, goes on serving for --drain-delay, and ends when its requests
+have their answers. A second signal ends it at once. There is neither TLS nor authentication: put a proxy in front.
+
+With --json one object is printed when the server is ready, with its address.`,
+		Example: `  layarun serve runs/digits/bundle
+  layarun serve runs/mine/bundle --addr :9000 --drain-delay 0s`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.Validate(); err != nil {
+				return usageError("%w", err)
+			}
+			return a.serve(cmd.Context(), args[0], address, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&address, "addr", "127.0.0.1:8080", "address to listen on; port 0 takes a free one")
+	f.Int64Var(&o.MaxBody, "max-body", o.MaxBody, "largest body of a request in bytes, packed and unpacked")
+	f.DurationVar(&o.DrainDelay, "drain-delay", o.DrainDelay, "how long to go on serving once no longer ready")
+	a.addBackendFlag(cmd)
+	return cmd
+}
+
+// served is what serve reports when it is ready.
+type served struct {
+	Address     string  `json:"address"`
+	Model       string  `json:"model"`
+	Digest      string  `json:"digest"`
+	Backend     string  `json:"backend"`
+	Executables int     `json:"executables"`
+	Seconds     float64 `json:"compile_seconds"`
+	Memory      int64   `json:"memory_bytes,omitempty"` // resident, where the system tells
+	Try         string  `json:"try"`
+}
+
+func (a *app) serve(ctx context.Context, dir, address string, o serve.Options) (err error) {
+	listener, err := listen(address)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() // Serve has closed it already, unless it was never called
+	_, r, err := a.openRuntime(dir, layarun.Options{Capacity: 2 * o.MaxSamples})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	report := served{Model: r.Name(), Digest: r.Digest(), Backend: r.Backend()}
+	o.Version, o.Logger = readVersion().Version, slog.New(slog.NewTextHandler(a.err, nil))
+	o.Warm = func(ctx context.Context) error { return a.warm(ctx, r.Runtime, &report) }
+	o.Ready = func(address net.Addr, try string) {
+		report.Address, report.Try = address.String(), try
+		a.showServed(report)
+	}
+	server, err := serve.New(o, serve.Model{Name: r.Name(), Runtime: r.Runtime})
+	if err != nil {
+		return err
+	}
+	return server.Serve(ctx, listener)
+}
+
+func listen(address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if _, malformed := errors.AsType[*net.AddrError](err); malformed {
+		return nil, usageError("--addr is %q, want host:port: %w", address, err)
+	}
+	if err != nil {
+		return nil, withHint(fmt.Errorf("--addr: %w", err), "layarun serve with --addr 127.0.0.1:0, which takes a free port")
+	}
+	return listener, nil
+}
+
+// warm compiles everything, so that no request waits for it.
+func (a *app) warm(ctx context.Context, r *layarun.Runtime, report *served) error {
+	bar, start := a.progress("compiling", false), time.Now()
+	defer bar.Finish()
+	if err := r.Compile(ctx, func(done, total int) { bar.Set(int64(done), int64(total)) }); err != nil {
+		return err
+	}
+	bar.Finish()
+	report.Executables, report.Seconds, report.Memory = r.Executables(), time.Since(start).Seconds(), residentMemory()
+	memory := ""
+	if report.Memory > 0 {
+		memory = fmt.Sprintf("; %d MiB of memory in use", report.Memory>>20)
+	}
+	a.say("%s on %s: %d executables compiled in %.1f s%s", report.Model, report.Backend, report.Executables, report.Seconds, memory)
+	return nil
+}
+
+// showServed says how to get an answer. Failing to write this is no reason to stop serving.
+func (a *app) showServed(report served) {
+	if a.json {
+		_ = a.emit("serve/1", report)
+		return
+	}
+	a.say("try: %s", report.Try)
+}
+
+// residentMemory is the memory of this process that is in use, in bytes; 0 where the system does not tell as Linux does.
+func residentMemory() int64 {
+	data, err := os.ReadFile("/proc/self/statm")
+	if fields := strings.Fields(string(data)); err == nil && len(fields) > 1 {
+		pages, err := strconv.ParseInt(fields[1], 10, 64)
+		if err == nil {
+			return pages * int64(os.Getpagesize())
+		}
+	}
+	return 0
+}
