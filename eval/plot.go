@@ -50,8 +50,9 @@ func (r *Report) plot(w io.Writer, batch int) error {
 			return err
 		}
 	}
-	p.X.Min = 0
-	p.Y.Max = math.Min(100, p.Y.Max+0.05*(p.Y.Max-p.Y.Min))
+	margin := 0.05 * (p.Y.Max - p.Y.Min)
+	p.X.Min, p.X.Max = 0, 1.05*p.X.Max
+	p.Y.Min, p.Y.Max = p.Y.Min-margin, p.Y.Max+margin
 	canvas := vgsvg.New(16*vg.Centimeter, 10*vg.Centimeter)
 	p.Draw(draw.New(canvas))
 	if _, err := canvas.WriteTo(w); err != nil {
@@ -123,11 +124,29 @@ func newPlot(x string) *plot.Plot {
 		&p.Legend.TextStyle.Font} {
 		sans(f)
 	}
+	p.X.Tick.Marker, p.Y.Tick.Marker = plot.TickerFunc(ticks), plot.TickerFunc(ticks)
 	p.Legend.Padding = vg.Points(3)
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{Y: 0xe0}, color.Gray{Y: 0xe0}
 	p.Add(grid)
 	return p
+}
+
+// ticks labels five to ten round numbers; gonum's own choice can be as few as two.
+func ticks(low, high float64) []plot.Tick {
+	step := math.Pow(10, math.Ceil(math.Log10((high-low)/10)))
+	for _, part := range []float64{5, 2} {
+		if (high-low)/(step/part) <= 10 {
+			step /= part
+			break
+		}
+	}
+	decimals := max(0, int(math.Ceil(-math.Log10(step)-1e-9)))
+	var out []plot.Tick
+	for i := math.Ceil(low / step); i*step <= high; i++ {
+		out = append(out, plot.Tick{Value: i * step, Label: fmt.Sprintf("%.*f", decimals, i*step)})
+	}
+	return out
 }
 
 // add draws the group's points with their names, and puts it into the legend.

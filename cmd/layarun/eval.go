@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"slices"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/layarun/layarun"
@@ -18,6 +20,7 @@ import (
 // evalOptions are the flags of eval.
 type evalOptions struct {
 	split, table string
+	html         string
 	markdown     bool
 	latency      bool
 	timing       eval.LatencyOptions
@@ -49,6 +52,7 @@ tokenisation: a random subset of the split arrives in batches, each awaited befo
 	f := cmd.Flags()
 	f.StringVar(&o.split, "split", "test", "split to measure on: test, validation or calibration")
 	f.StringVar(&o.table, "table", "", "write the score table of the first bundle to this Parquet file")
+	f.StringVar(&o.html, "html", "", "write a report for the browser to this file")
 	f.BoolVar(&o.markdown, "markdown", false, "print Markdown")
 	f.BoolVar(&o.latency, "latency", true, "measure wall-clock time")
 	f.IntSliceVar(&o.timing.Batches, "batch", o.timing.Batches, "sizes of the arriving batches")
@@ -120,6 +124,9 @@ func (a *app) eval(ctx context.Context, dirs []string, o evalOptions) error {
 			return err
 		}
 	}
+	if o.split != "test" {
+		a.say("policies were chosen on validation and certified on calibration; the test split is the one to report")
+	}
 	report, err := eval.NewReport(o.split, subjects, eval.DefaultResampling())
 	if err != nil {
 		return err
@@ -130,7 +137,22 @@ func (a *app) eval(ctx context.Context, dirs []string, o evalOptions) error {
 			return err
 		}
 	}
+	if o.html != "" {
+		if err := writeHTML(o.html, report); err != nil {
+			return err
+		}
+		a.say("report for the browser: %s", o.html)
+	}
 	return a.showReport(report, o.markdown)
+}
+
+// writeHTML writes the report for the browser, all of it or nothing.
+func writeHTML(path string, r *eval.Report) error {
+	var text bytes.Buffer
+	if err := r.HTML(&text, fmt.Sprintf("%s on %s: how deep is deep enough", r.Networks[0].Name, r.Data)); err != nil {
+		return err
+	}
+	return renameio.WriteFile(path, text.Bytes(), 0o644)
 }
 
 // openNetworks opens the bundles and the split. Networks of one name are told apart by their folders.
