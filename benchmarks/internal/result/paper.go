@@ -54,10 +54,10 @@ func (c *Collection) paperSection() string {
 	return b.String()
 }
 
-// alphaTable is the attention of the joint head beside the paper's; "" without it.
+// alphaTable is the attention of the joint head beside the paper's; "" without it, or for another network.
 func (c *Collection) alphaTable() string {
 	r := c.Results["fashion-mlp-joint"]
-	if r == nil || r.Runs[0].Figures.Alpha == nil {
+	if r == nil || len(r.Runs[0].Figures.Alpha) != len(publishedAlpha.all) || len(r.Runs[0].Figures.AlphaByClass) <= sandal {
 		return ""
 	}
 	row := func(name string, alpha func(f *Figures) []float64, paper []float64) []string {

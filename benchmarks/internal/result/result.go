@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/renameio/v2"
 
@@ -86,6 +87,9 @@ func (r *Result) validate() error {
 		if len(f.Forced) != len(first.Forced) || len(f.Certified) != len(first.Certified) || len(f.Alpha) != len(first.Alpha) ||
 			(f.Oracle == nil) != (first.Oracle == nil) || (run.Latency == nil) != (r.Runs[0].Latency == nil) {
 			return fmt.Errorf("run %d has other exits, policies or timings than run 0, want one kind of network", i)
+		}
+		if slices.ContainsFunc(f.Certified, func(c Certified) bool { return c.Policy.Certificate == nil }) {
+			return fmt.Errorf("run %d has a certified policy without certificate", i)
 		}
 	}
 	return nil
