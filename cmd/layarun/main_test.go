@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"testing"
@@ -27,7 +28,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.Cd)
 			env.Setenv("LANG", "C.UTF-8")
-			return nil
+			tiny, err := filepath.Abs(tinyBundle)
+			env.Setenv("TINY", tiny)
+			return err
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "xla" {

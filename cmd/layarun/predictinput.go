@@ -125,7 +125,7 @@ func (in *inputs) file(ctx context.Context, path string) iter.Seq2[samples, erro
 func (in *inputs) fits(path string, set *dataset.Set) error {
 	switch {
 	case in.dims == nil && !set.IsText():
-		return withHint(fmt.Errorf("%s: samples are %v numbers, but the network reads texts", path, set.Dims), "naming the column of texts with --text-column")
+		return withHint(fmt.Errorf("%s: samples are %v numbers, but the network reads texts", path, set.Dims), "layarun predict BUNDLE "+path+" --text-column NAME")
 	case in.dims == nil:
 		return nil
 	case set.IsText():

@@ -216,7 +216,7 @@ func (out *answers) name(p predicted, part samples) string {
 	switch {
 	case part.image:
 		return p.File
-	case out.several:
+	case out.several && p.File != "":
 		return fmt.Sprintf("%s:%d", p.File, p.Index)
 	}
 	return fmt.Sprint(p.Index)
