@@ -53,9 +53,9 @@ func benchmarkBlock(b *testing.B, backend compute.Backend, batch, length int) {
 		return op.Apply(layer.NewPass(own, nil), in[:parts])[:1]
 	})
 	defer exec.Finalize()
-	exec.MustExec(args...) // compiles
+	exec.MustCall(args...) // compiles
 	for b.Loop() {
-		exec.MustExec(args...)[0].MustFinalizeAll()
+		exec.MustCall(args...)[0].MustFinalizeAll()
 	}
 	b.ReportMetric(float64(op.MACs(length))*float64(batch)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
 }

@@ -26,7 +26,6 @@ type Engine struct {
 	backend  compute.Backend
 	weights  layer.Weights // on the device
 	segments []engineSegment
-	carry    []layer.Spec // of the start
 	buckets  []int
 	lengths  []int
 

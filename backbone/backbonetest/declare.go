@@ -13,15 +13,15 @@ import (
 func checkJSON(s *suite) error {
 	text, err := backbone.Encode(s.b)
 	if err != nil {
-		return fmt.Errorf("Encode: %w", err)
+		return fmt.Errorf("backbone.Encode: %w", err)
 	}
 	back, err := backbone.Decode(text)
 	if err != nil {
-		return fmt.Errorf("Decode of %s: %w", text, err)
+		return fmt.Errorf("backbone.Decode of %s: %w", text, err)
 	}
 	again, err := backbone.Encode(back)
 	if err != nil {
-		return fmt.Errorf("Encode after Decode: %w", err)
+		return fmt.Errorf("backbone.Encode after Decode: %w", err)
 	}
 	if !bytes.Equal(text, again) {
 		return fmt.Errorf("%s comes back as %s", text, again)
@@ -39,7 +39,7 @@ func checkJSON(s *suite) error {
 	}
 	unknown := append(bytes.TrimSuffix(text, []byte("}")), []byte(`,"no_such_field":1}`)...)
 	if _, err := backbone.Decode(unknown); err == nil {
-		return fmt.Errorf("Decode takes %s", unknown)
+		return fmt.Errorf("backbone.Decode takes %s", unknown)
 	}
 	return nil
 }

@@ -68,5 +68,5 @@ func execute(params []layer.Param, weights layer.Weights, in []*tensors.Tensor,
 		return nil, fmt.Errorf("backbonetest: %w", err)
 	}
 	defer exec.Finalize()
-	return exec.Exec(args...)
+	return exec.Call(args...)
 }
