@@ -12,7 +12,7 @@ PLAIN = ./schedule ./exit ./serve ./eval ./prune ./internal/strict ./internal/ar
 ACCEPTANCE = $(shell grep -rl --include='*_test.go' '^//go:build acceptance' . | xargs -n1 dirname | sort -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt acceptance docs size clean
+.PHONY: help build test race lint fmt acceptance verify docs size clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ fmt: ## format the source
 
 acceptance: ## run the tests on real data, in LAYARUN_DATA
 	LAYARUN_DATA=$(abspath $(LAYARUN_DATA)) $(GO) test -count=1 -tags acceptance -timeout 30m $(ACCEPTANCE)
+
+verify: ## recompute every published figure from the committed score tables, and write the tables
+	$(GO) run ./benchmarks/verify
 
 docs: ## check the documents: links, terms, tables, README's commands
 	$(GO) test -count=1 ./internal/docs
