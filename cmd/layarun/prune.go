@@ -214,6 +214,13 @@ func sizeOf(b *bundle.Bundle) (networkSize, error) {
 	return s, nil
 }
 
+// lostBranches are the depths of the original network that are still computed but no longer read.
+func (r pruned) lostBranches() []int {
+	return slices.DeleteFunc(slices.Clone(r.Before.Reads), func(depth int) bool {
+		return slices.Contains(r.Plan.Reads, depth) || depth > 0 && !slices.Contains(r.Plan.Keep, depth)
+	})
+}
+
 func (a *app) showPruned(r pruned) error {
 	if a.json {
 		if err := a.emit("prune/1", r); err != nil {
@@ -229,8 +236,11 @@ func (a *app) showPruned(r pruned) error {
 		a.say("nothing could be removed at threshold %.4g within %g points; no bundle was written", r.Plan.Threshold, 100*r.MaxDrop)
 		return nil
 	}
+	if lost := r.lostBranches(); len(lost) > 0 {
+		a.say("samples can no longer exit at depths %v of the original, whose branches went", lost)
+	}
 	if r.policies > 0 {
-		a.say("%d policies and their certificates were left behind: they hold for the unpruned network", r.policies)
+		a.say("the policies and their certificates were left behind: they hold for the unpruned network")
 	}
 	a.say("next: layarun calibrate %s", r.Out)
 	return nil
