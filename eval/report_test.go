@@ -259,6 +259,13 @@ func TestMeasure(t *testing.T) {
 	if in := r.Stats().In - before.In; in != 2*4*70 {
 		t.Errorf("%d samples ran, want 560", in)
 	}
+	policy := report.Rows[3].Shares
+	for k, forced := range []int{0: 70, 1: 70, 2: 70} { // depth 0, depth 1 and full; and the policy's share
+		want := 2 * (forced + int(math.Round(70*policy[k])))
+		if got := r.Stats().Exits[k] - before.Exits[k]; got != int64(want) {
+			t.Errorf("%d samples left at depth %d, want %d", got, k, want)
+		}
+	}
 	if err := report.Measure(t.Context(), []*eval.Inputs{inputs}, eval.LatencyOptions{Batches: []int{8}, Repetitions: 1}); err != nil {
 		t.Fatal(err)
 	}
