@@ -165,6 +165,7 @@ func (m *measurement) time(ctx context.Context, b *bundle.Bundle, certified []re
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
+	m.latency.Samples = min(m.latency.Samples, test.Len())
 	inputs, err := eval.NewInputs(r, eval.Draw(test, m.latency.Samples, 1))
 	if err != nil {
 		return nil, err
