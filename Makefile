@@ -13,7 +13,7 @@ PLAIN = ./schedule ./serve
 ACCEPTANCE = $(shell grep -rl --include='*_test.go' '^//go:build acceptance' . | xargs -n1 dirname | sort -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt acceptance verify docs size clean
+.PHONY: help build test race lint fmt acceptance verify retrain docs size clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ acceptance: ## run the tests on real data, in LAYARUN_DATA
 
 verify: ## recompute every published figure from the committed score tables, and write the tables
 	$(GO) run ./benchmarks/verify
+
+retrain: build ## train every network behind the published figures again, and measure it: half a day on two cores
+	benchmarks/retrain.sh
 
 docs: ## check the documents: links, terms, tables, README's commands
 	$(GO) test -count=1 ./internal/docs
