@@ -109,8 +109,15 @@ func checkBuckets(name string, sizes []int) error {
 	return nil
 }
 
-// Close frees the weights. No sample may be on its way.
+// Close frees weights and executables. No sample may be on its way.
 func (e *Engine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, exec := range e.executables {
+		exec.Finalize()
+	}
+	clear(e.executables)
+	clear(e.forms)
 	var faults []error
 	for _, t := range e.weights {
 		faults = append(faults, t.FinalizeAll())

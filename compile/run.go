@@ -43,6 +43,9 @@ func (e *Engine) run(f form, samples []*Sample, scores []exit.Scores) error {
 		return err
 	}
 	inputs, owned, err := e.inputs(f, samples)
+	if owned {
+		defer finalize(inputs) // also where Call panics
+	}
 	if err != nil {
 		return err
 	}
@@ -55,18 +58,22 @@ func (e *Engine) run(f form, samples []*Sample, scores []exit.Scores) error {
 		args = append(args, w)
 	}
 	out, err := exec.Call(args...)
-	if owned {
-		for _, t := range inputs {
-			t.MustFinalizeAll()
-		}
-	}
 	if err != nil {
 		return err
 	}
 	return e.accept(f, samples, scores, out)
 }
 
-// accept moves the samples to the rows of a segment's outputs.
+// finalize frees tensors; those that could not be made are nil.
+func finalize(all []*tensors.Tensor) {
+	for _, t := range all {
+		if t != nil {
+			t.MustFinalizeAll()
+		}
+	}
+}
+
+// accept moves the samples to the rows of a segment's outputs, or frees the outputs if one cannot be read.
 func (e *Engine) accept(f form, samples []*Sample, scores []exit.Scores, out []*tensors.Tensor) error {
 	parts := e.segments[f.segment].parts
 	rest := out[parts:]
@@ -86,6 +93,8 @@ func (e *Engine) accept(f form, samples []*Sample, scores []exit.Scores, out []*
 	next(&logits)
 	next(&gate)
 	if err != nil {
+		finalize(out[:parts])
+		finalize(rest)
 		return err
 	}
 	batch := &rows{parts: out[:parts], bucket: f.bucket}
@@ -112,7 +121,8 @@ func hostMatrix(t *tensors.Tensor) (matrix, error) {
 }
 
 // inputs are the tensors of the batch: the rows' own batch if the samples are all of it, in order and in the same bucket,
-// else a copy of their rows. owned says that they were made for this call.
+// else a copy of their rows. owned says that they were made for this call, which then frees them, also those that an
+// error leaves.
 func (e *Engine) inputs(f form, samples []*Sample) (inputs []*tensors.Tensor, owned bool, err error) {
 	if samples[0].batch == nil {
 		t, err := e.first(f, samples)
@@ -124,10 +134,10 @@ func (e *Engine) inputs(f form, samples []*Sample) (inputs []*tensors.Tensor, ow
 	}
 	for part := range whole.parts {
 		t, err := e.gather(f, part, samples)
-		if err != nil {
-			return nil, false, err
-		}
 		inputs = append(inputs, t)
+		if err != nil {
+			return inputs, true, err
+		}
 	}
 	return inputs, true, nil
 }
