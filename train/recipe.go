@@ -20,6 +20,7 @@ import (
 	"github.com/layarun/layarun/internal/strict"
 	"github.com/layarun/layarun/internal/token"
 	"github.com/layarun/layarun/laya"
+	"github.com/layarun/layarun/layer"
 )
 
 // Recipe is a whole training run as one configuration file (YAML, or its subset JSON): which data, which network, how to
@@ -32,6 +33,8 @@ type Recipe struct {
 	// Head is a prefix head that reads every depth, unless it says otherwise. Classes are those of the data.
 	Head  json.RawMessage `json:"head"`
 	Train Config          `json:"train"`
+	// Start is the folder of a bundle to train on from, its network and its weights; backbone and head are then left out.
+	Start string `json:"start,omitempty"`
 }
 
 // Data says which data set to use, how to read it and, for text, how to encode it.
@@ -87,6 +90,8 @@ type Resolved struct {
 	// Tokenizer is tokenizer.json and Tokens what it reads; nil unless the data is text.
 	Tokenizer []byte
 	Tokens    *token.Tokenizer
+	// Start are the weights to begin with; nil unless the recipe starts from a bundle.
+	Start layer.Weights
 }
 
 // Resolve loads the data from dir, the folder of the known sets, builds the tokenizer and the network and fills in what
@@ -100,6 +105,13 @@ func (r Recipe) Resolve(ctx context.Context, dir string) (*Resolved, error) {
 		return nil, err
 	}
 	out := &Resolved{Splits: splits}
+	if r.Start != "" {
+		if err := out.startFrom(&r); err != nil {
+			return nil, err
+		}
+		out.Recipe = r
+		return out, nil
+	}
 	if splits.Train.IsText() {
 		if err := out.buildTokenizer(&r.Data); err != nil {
 			return nil, err
@@ -134,7 +146,7 @@ func (r *Resolved) Job(backend compute.Backend) (Job, error) {
 	}
 	return Job{
 		Config: r.Recipe.Train, Network: r.Network, Backend: backend, Train: r.Splits.Train, Validation: r.Splits.Validation,
-		Tokens: r.Tokens, MaxLength: r.Recipe.Data.MaxLength, Recipe: append(text, '\n'),
+		Tokens: r.Tokens, MaxLength: r.Recipe.Data.MaxLength, Start: r.Start, Recipe: append(text, '\n'),
 	}, nil
 }
 

@@ -18,6 +18,7 @@ import (
 // trainOptions are the flags of train that are no fields of the recipe.
 type trainOptions struct {
 	recipe, out string
+	start       string
 	seeds       []uint
 	force       bool
 	dry         bool
@@ -53,6 +54,7 @@ only shown.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.recipe, "recipe", "", "recipe file (YAML)")
+	f.StringVar(&o.start, "start", "", "bundle to train on from: its network and its weights")
 	f.StringVarP(&o.out, "out", "o", "", "run folder (default runs/<data>); with several seeds one folder each, <out>-<seed>")
 	f.UintSliceVar(&o.seeds, "seed", nil, "seed, or several: one run each (default the recipe's)")
 	f.BoolVar(&o.force, "force", false, "start again, even in a folder that holds a finished or another run")
@@ -88,6 +90,9 @@ func (o *trainOptions) read(args []string) (train.Recipe, error) {
 	}
 	if len(args) > 0 {
 		r.Data.Name = args[0]
+	}
+	if o.start != "" {
+		r.Start = o.start
 	}
 	if err := r.Train.Validate(); err != nil {
 		return r, usageError("%w", err)
