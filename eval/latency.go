@@ -15,11 +15,13 @@ type Candidate struct {
 	Name string
 	// Predict answers the samples from..to-1 as one arriving batch and returns when all are answered.
 	Predict func(ctx context.Context, from, to int) error
+	// Compiled is how many executables have been compiled so far; nil if Predict never compiles.
+	Compiled func() int
 }
 
 // Candidate times the runtime of the inputs, with the policy and limits of q.
 func (in *Inputs) Candidate(name string, q layarun.Request) Candidate {
-	return Candidate{Name: name, Predict: func(ctx context.Context, from, to int) error {
+	return Candidate{Name: name, Compiled: in.runtime.Executables, Predict: func(ctx context.Context, from, to int) error {
 		samples := in.Request(from, to)
 		q := q // candidates may be timed from several goroutines
 		q.Values, q.Tokens = samples.Values, samples.Tokens
@@ -69,7 +71,8 @@ type Timing struct {
 // Latency times candidates against the first of them. At a batch size a repetition lets every candidate answer all samples
 // in batches of that size, each awaited before the next arrives, and divides the time by the samples. Candidates take
 // turns, and the first turn goes round, so that drifts of the machine meet all of them alike. One pass of each before the
-// first repetition is not timed: it compiles what is needed. The result is [candidate][batch].
+// first repetition is not timed, and a pass that had to compile something is made again: no compilation is in any time.
+// The result is [candidate][batch].
 //
 // It is the model's time: whatever the candidates prepared beforehand, such as tokens, is not in it.
 func Latency(ctx context.Context, candidates []Candidate, o LatencyOptions) ([][]Timing, error) {
@@ -86,7 +89,11 @@ func Latency(ctx context.Context, candidates []Candidate, o LatencyOptions) ([][
 		for turn := range (o.Repetitions + 1) * len(candidates) {
 			repetition := turn/len(candidates) - 1 // -1 warms up
 			c := (turn + repetition + 1) % len(candidates)
-			elapsed, err := stream(ctx, candidates[c], o.Samples, batch)
+			run := timed
+			if repetition < 0 {
+				run = pass
+			}
+			elapsed, err := run(ctx, candidates[c], o.Samples, batch)
 			if err != nil {
 				return nil, fmt.Errorf("eval: latency of %s at batch %d: %w", candidates[c].Name, batch, err)
 			}
@@ -108,8 +115,27 @@ func Latency(ctx context.Context, candidates []Candidate, o LatencyOptions) ([][
 	return out, nil
 }
 
-// stream is how long a candidate takes for the samples in batches.
-func stream(ctx context.Context, c Candidate, samples, batch int) (time.Duration, error) {
+// timed is the time of a pass in which nothing was compiled. One that compiled something does not count and is made
+// again: how many samples are left at an exit, and so which batch sizes are needed, may differ from pass to pass.
+func timed(ctx context.Context, c Candidate, samples, batch int) (time.Duration, error) {
+	for {
+		before := c.compiled()
+		elapsed, err := pass(ctx, c, samples, batch)
+		if err != nil || c.compiled() == before {
+			return elapsed, err
+		}
+	}
+}
+
+func (c Candidate) compiled() int {
+	if c.Compiled == nil {
+		return 0
+	}
+	return c.Compiled()
+}
+
+// pass lets a candidate answer the samples in batches and returns the time it took.
+func pass(ctx context.Context, c Candidate, samples, batch int) (time.Duration, error) {
 	start := time.Now()
 	for from := 0; from < samples; from += batch {
 		if err := c.Predict(ctx, from, min(from+batch, samples)); err != nil {

@@ -95,6 +95,32 @@ func TestLatencySpeedUpIsPaired(t *testing.T) {
 	})
 }
 
+// A pass after the warm-up in which something is compiled is made again: the time of compilation is in no number.
+func TestLatencyRepeatsPassesThatCompile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		compiled, passes := 0, 0
+		c := eval.Candidate{
+			Name: "late", Compiled: func() int { return compiled },
+			Predict: func(context.Context, int, int) error {
+				passes++
+				if passes == 1 || passes == 4 { // the warm-up; the third repetition's pass, which is made again
+					compiled++
+					<-time.After(time.Hour) // the bubble's clock: no real time passes
+				}
+				<-time.After(2 * time.Millisecond)
+				return nil
+			},
+		}
+		timings, err := eval.Latency(t.Context(), []eval.Candidate{c}, eval.LatencyOptions{Samples: 1, Batches: []int{1}, Repetitions: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ms := timings[0][0].MS; ms.N != 4 || ms.Max != 2 || passes != 6 { // the warm-up, 4, and one made again
+			t.Errorf("%+v after %d passes, want 4 times of 2 ms after 6", ms, passes)
+		}
+	})
+}
+
 func TestLatencyRefuses(t *testing.T) {
 	broken := errors.New("broken")
 	bad := eval.Candidate{Name: "bad", Predict: func(context.Context, int, int) error { return broken }}
