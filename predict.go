@@ -214,24 +214,30 @@ func (r *Runtime) answer(q Request, gate int, result schedule.Result[*compile.Sa
 		a.Alpha = float32s(laya.Attention(r.bundle.Head, s.Scores()))
 	}
 	if q.Explain {
-		r.explain(&a, s)
+		if err := r.explain(&a, s); err != nil {
+			return Answer{Err: fmt.Errorf("layarun: explain: %w", err)}
+		}
 	}
 	return a
 }
 
 // explain splits the logits over the depths. Heads that do not add up over depth have no contributions.
-func (r *Runtime) explain(a *Answer, s *compile.Sample) {
+func (r *Runtime) explain(a *Answer, s *compile.Sample) error {
 	for _, z := range s.Values() {
 		a.ValueNorms = append(a.ValueNorms, norm(z))
 	}
+	if !r.bundle.Head.Additive() {
+		return nil
+	}
 	contributions, bias, err := laya.Contributions(r.bundle.Head, r.head, a.ExitDepth, s.Scores(), s.Values())
 	if err != nil {
-		return
+		return err
 	}
 	for _, c := range contributions {
 		a.Contributions = append(a.Contributions, float32s(c))
 	}
 	a.Bias = float32s(bias)
+	return nil
 }
 
 // softmax is that of logits, computed in float64 with the maximum subtracted.

@@ -68,6 +68,9 @@ func (c Config) Exits() []int {
 // Attends reports whether the head has attention over depth (alpha).
 func (c Config) Attends() bool { return c.Kind == Prefix || c.Kind == Joint || c.Kind == ScalarMix }
 
+// Additive reports whether the logits are a sum over the depths read, which [Contributions] splits.
+func (c Config) Additive() bool { return c.Attends() || c.Kind == LastLayer }
+
 // Validate reports every fault with field, value and what was expected.
 func (c Config) Validate() error {
 	var faults []error

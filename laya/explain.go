@@ -85,7 +85,7 @@ func Contributions(c Config, weights HostWeights, exit int, scores []float32, va
 
 // checkExplained refuses what [Contributions] cannot split, and a number of scores or values that is not that of the reads.
 func checkExplained(c Config, exit, scores, values int) error {
-	if !c.Attends() && c.Kind != LastLayer {
+	if !c.Additive() {
 		return fmt.Errorf("laya: a head of kind %s has no contributions per depth", c.Kind)
 	}
 	if !slices.Contains(c.Exits(), exit) {

@@ -76,7 +76,7 @@ func TestFreshPrefixHeadAttendsUniformly(t *testing.T) {
 func TestContributionsSumToLogits(t *testing.T) {
 	backend := goBackend(t)
 	rapid.Check(t, func(t *rapid.T) {
-		c := rapid.Custom(drawConfig).Filter(func(c laya.Config) bool { return c.Attends() || c.Kind == laya.LastLayer }).Draw(t, "config")
+		c := rapid.Custom(drawConfig).Filter(laya.Config.Additive).Draw(t, "config")
 		h, weights, taps := sample(t, c, tapDims(c), 2, rapid.Uint64().Draw(t, "seed"))
 		host, err := laya.ToHost(weights)
 		if err != nil {
