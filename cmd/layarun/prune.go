@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 type pruneOptions struct {
 	threshold, maxDrop float64
 	out                string
+	name               string // of the new bundle: that of its folder; empty for the old name and "-pruned"
 }
 
 func newPruneCmd(a *app) *cobra.Command {
@@ -34,7 +36,8 @@ func newPruneCmd(a *app) *cobra.Command {
 Layers whose score (largest over the classes, see profile) reaches the threshold stay. The network is cut after the last
 of them; then residual blocks below the threshold are tried, the lowest score first, and then branches of the head. Each
 candidate is built and measured on the validation split on top of what was removed before, and stays removed if accuracy
-has dropped by at most --max-drop points in total. A branch that goes takes its exit with it.
+at full depth has dropped by at most --max-drop points in total; the accuracy of early exits is not looked at. A branch
+that goes takes its exit with it.
 
 The new bundle holds plan.json: what was tried, and why it went or stayed. It has no policies: thresholds and
 certificates are void for another network. Where nothing can be removed no bundle is written.`,
@@ -66,7 +69,9 @@ func (o *pruneOptions) check(hasThreshold bool, dir string) error {
 	if !(o.maxDrop >= 0 && o.maxDrop <= 100) {
 		return usageError("--max-drop is %v, want points from 0 to 100", o.maxDrop)
 	}
-	if o.out == "" {
+	if o.out != "" {
+		o.name = filepath.Base(o.out)
+	} else {
 		o.out = filepath.Clean(dir) + "-pruned"
 	}
 	if _, err := os.Lstat(o.out); !errors.Is(err, fs.ErrNotExist) {
@@ -138,7 +143,7 @@ func (a *app) prune(ctx context.Context, dir string, o pruneOptions) error {
 	}
 	r.Before.Accuracy = share(t.right)
 	if r.After = r.Before; slices.ContainsFunc(plan.Steps, func(s prune.Step) bool { return s.Accepted }) {
-		if err := r.write(b, o.out); err != nil {
+		if err := r.write(b, o); err != nil {
 			return err
 		}
 	}
@@ -179,11 +184,12 @@ func carryOut(b *bundle.Bundle, plan prune.Plan) (*bundle.Bundle, error) {
 }
 
 // write saves the pruned bundle and notes what it is.
-func (r *pruned) write(b *bundle.Bundle, out string) error {
+func (r *pruned) write(b *bundle.Bundle, o pruneOptions) error {
 	smaller, err := carryOut(b, r.Plan)
 	if err != nil {
 		return err
 	}
+	smaller.Name = cmp.Or(o.name, b.Name+"-pruned")
 	if r.After, err = sizeOf(smaller); err != nil {
 		return err
 	}
@@ -197,8 +203,8 @@ func (r *pruned) write(b *bundle.Bundle, out string) error {
 		delete(smaller.Train, "validation_loss") // of the larger network
 		smaller.Train["validation_accuracy"] = r.After.Accuracy
 	}
-	r.Out, r.Digest = out, smaller.Digest()
-	return smaller.Save(out)
+	r.Out, r.Digest = o.out, smaller.Digest()
+	return smaller.Save(o.out)
 }
 
 func sizeOf(b *bundle.Bundle) (networkSize, error) {
