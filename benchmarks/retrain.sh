@@ -26,27 +26,13 @@ experiment() {
 	go run ./benchmarks/measure -name "$name" $bundles
 }
 
-# resnet SEED…: fashion-resnet has two stages.
-resnet() {
-	case fashion-resnet in "$only"*) ;; *) return 0 ;; esac
-	bundles=
-	for seed in "$@"; do
-		first=$runs/fashion-resnet-first-$seed run=$runs/fashion-resnet-$seed
-		[ -d "$first/bundle" ] || $layarun train --recipe benchmarks/recipes/fashion-resnet.yaml --out "$first" --seed "$seed"
-		[ -d "$run/bundle" ] || $layarun train --recipe benchmarks/recipes/fashion-resnet-tune.yaml --start "$first/bundle" --out "$run" --seed "$seed"
-		bundles="$bundles $run/bundle"
-	done
-	# shellcheck disable=SC2086 # one word per bundle
-	go run ./benchmarks/measure -name fashion-resnet $bundles
-}
-
 for head in lastlayer concat scalarmix joint prefix; do
 	experiment fashion-mlp-$head 1 2 3 4 5
 done
 for blocks in 1 2 3; do
 	experiment fashion-resnet-shallow-$blocks 1 2 3
 done
-resnet 1 2 3
+experiment fashion-resnet 1 2 3
 experiment clinc150-shallow-1 1 2 3
 experiment clinc150-encoder 1 2 3
 case clinc150-tfidf in "$only"*) benchmarks/baselines/tfidf.sh clinc150 ;; esac
