@@ -241,6 +241,33 @@ func TestForced(t *testing.T) {
 	}
 }
 
+// Exits off: no logits and no scores but those of the answer. Of these four blocks the first takes 5 numbers, not 8, so
+// the segments have executables of their own at depths 0 and 1, one inside, and the last one's, with its answer. Asking
+// for all exits then needs two more, at 0 and 1 with their answers; inside they are the last one's.
+func TestExitsOff(t *testing.T) {
+	for _, c := range []struct {
+		request layarun.Request
+		want    int
+	}{
+		{layarun.Request{Policy: "full"}, 4},
+		{layarun.Request{Policy: "full", Explain: true}, 4},
+		{layarun.Request{Threshold: ptr(math.Inf(1))}, 4},
+		{layarun.Request{Policy: "full", MaxExit: ptr(2)}, 3}, // nothing but 0, 1, and 2 with its answer
+	} {
+		r := open(t, vectors(t, everyDepth()), first(t))
+		c.request.Values = numbers(1, 1)
+		predict(t, r, c.request)
+		if got := r.Executables(); got != c.want {
+			t.Errorf("%+v needs %d executables, want %d", c.request, got, c.want)
+		}
+		c.request.AllExits = true
+		predict(t, r, c.request)
+		if got := r.Executables(); got != c.want+2 {
+			t.Errorf("%+v needs %d executables, want %d", c.request, got, c.want+2)
+		}
+	}
+}
+
 func TestFullAndCancelled(t *testing.T) {
 	r, err := layarun.New(vectors(t, everyDepth()), first(t), layarun.Options{Capacity: 2})
 	if err != nil {
