@@ -33,9 +33,16 @@ func newSamples(set *dataset.Set, tokens *token.Tokenizer, maxLength int) *sampl
 	return s
 }
 
-// batch is the input and the labels [n] (int32) of the samples at indices.
+// batch is the input and the labels [n] (int32) of some samples. Who made it frees it.
 type batch struct{ x, y *tensors.Tensor }
 
+// free gives the memory back, on the device too, for which the garbage collector would not hurry.
+func (b batch) free() {
+	b.x.MustFinalizeAll()
+	b.y.MustFinalizeAll()
+}
+
+// batch puts the samples at indices together.
 func (s *samples) batch(indices []int) batch {
 	labels := make([]int32, len(indices))
 	for row, i := range indices {

@@ -208,6 +208,7 @@ func (s *stepper) evaluate(st *state, data *samples, size int) (Score, error) {
 			args = append(args, t)
 		}
 		out, err := s.logits.Call(args...)
+		b.free()
 		if err != nil {
 			return Score{}, fmt.Errorf("train: evaluation: %w", err)
 		}

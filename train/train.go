@@ -188,6 +188,7 @@ func (r *run) oneStep(indices []int) (float64, error) {
 	began := time.Now()
 	config := r.job.Config
 	b := r.train.batch(indices)
+	defer b.free()
 	rng := rand.New(rand.NewPCG(config.Seed, 1<<32+uint64(r.step))) // epochs use the numbers below
 	if err := config.augment(b, r.job.Train.Dims, rng); err != nil {
 		return 0, fmt.Errorf("train: %w", err)
