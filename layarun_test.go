@@ -238,6 +238,9 @@ func TestTextsAndTokens(t *testing.T) {
 			t.Errorf("text %d: %+v, its tokens %+v", i, a[i], b[i])
 		}
 	}
+	if n := len(predict(t, r, layarun.Request{Values: []float32{}, Tokens: [][]int32{}, Texts: asked})); n != len(asked) {
+		t.Errorf("%d texts beside empty values got %d answers", len(asked), n)
+	}
 	if r.Dims() != nil {
 		t.Errorf("dims of texts are %v, want none", r.Dims())
 	}

@@ -151,10 +151,10 @@ func (r *Runtime) samples(q Request) ([]*compile.Sample, error) {
 	if len(q.Values) > 0 && len(q.Texts)+len(q.Tokens) > 0 || len(q.Texts) > 0 && len(q.Tokens) > 0 {
 		return nil, fmt.Errorf("%w: samples of several kinds, want one of Values, Texts and Tokens", ErrRequest)
 	}
-	if q.Values != nil {
+	if len(q.Values) > 0 {
 		return r.rows(q.Values, keep)
 	}
-	tokens := q.Tokens
+	tokens := slices.Clip(q.Tokens) // what is appended goes elsewhere
 	for i, text := range q.Texts {
 		ids, err := r.Tokens(text)
 		if err != nil {
