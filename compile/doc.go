@@ -10,7 +10,7 @@
 //
 // Weights are parameters of a graph, never constants, and Ops are pure functions. So an executable belongs to what it
 // computes (the signatures of its Ops) and to shapes (a batch bucket, a length bucket), not to a block: twelve equal
-// blocks share one per bucket, and choosing other exits or pruning a block compiles nothing that was compiled before.
+// blocks share one per bucket, and other policies or limits compile nothing. Engines do not share executables.
 //
 // # Samples
 //
