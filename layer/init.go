@@ -1,8 +1,6 @@
 package layer
 
 import (
-	"iter"
-	"maps"
 	"math"
 	"math/rand/v2"
 
@@ -75,5 +73,3 @@ func fans(dims []int) (in, out int) {
 	}
 	return window * dims[len(dims)-2], window * dims[len(dims)-1]
 }
-
-func mapsKeys[V any](m map[string]V) iter.Seq[string] { return maps.Keys(m) }

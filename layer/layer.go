@@ -11,6 +11,7 @@ package layer
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/gomlx/compute/dtypes"
@@ -123,7 +124,7 @@ func CheckWeights(weights Weights, params []Param) error {
 			return fmt.Errorf("layer: weight %q has shape %s, want float32 %v", p.Name, t.Shape(), p.Dims)
 		}
 	}
-	for _, name := range slices.Sorted(mapsKeys(weights)) {
+	for _, name := range slices.Sorted(maps.Keys(weights)) {
 		if !want[name] {
 			return fmt.Errorf("layer: weight %q is not part of this network", name)
 		}
