@@ -3,10 +3,13 @@ package strict
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"strings"
 )
 
 // Decode reads one JSON value into v and refuses what encoding/json lets pass: unknown fields, repeated keys at any
@@ -18,9 +21,37 @@ func Decode(data []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return NoEOF(err)
+		return plain(NoEOF(err))
 	}
 	return nil
+}
+
+// plain says what is wrong in the words of the JSON instead of those of Go's types.
+func plain(err error) error {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("%s: found %s, want %s", cmp.Or(wrong.Field, "the value"), wrong.Value, wanted(wrong.Type.Kind()))
+	}
+	if text, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return fmt.Errorf("unknown field %s", text)
+	}
+	return err
+}
+
+// wanted describes the JSON values that fit a kind of Go's types.
+func wanted(kind reflect.Kind) string {
+	switch kind {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	}
+	return "a whole number in range"
 }
 
 // checkKeys reports a key that an object repeats, or text after the first value. It keeps a stack of the open objects'

@@ -31,7 +31,7 @@ func TestDecode(t *testing.T) {
 		"unknown":          {`{"in": {"b": 1}}`, `unknown field "b"`},
 		"two values":       {`{} {}`, "text after the end"},
 		"text after":       {`{} x`, "text after the end"},
-		"type":             {`{"in": {"a": "1"}}`, "cannot unmarshal string"},
+		"type":             {`{"in": {"a": "1"}}`, "in.a: found string, want a whole number"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
