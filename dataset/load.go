@@ -36,7 +36,7 @@ func Load(ctx context.Context, name string, options Options) (*Splits, error) {
 		return known.load(ctx, options)
 	}
 	if _, err := os.Stat(name); err != nil {
-		return nil, fmt.Errorf("dataset: %q is neither a known set (%s) nor a path: %w", name, strings.Join(Names(), ", "), err)
+		return nil, fmt.Errorf("dataset: %q is neither a known set (%s) nor a path: %w", name, strings.Join(Names(), ", "), reason(err))
 	}
 	s, err := Read(ctx, name, options)
 	if err != nil {

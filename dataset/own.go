@@ -2,8 +2,10 @@ package dataset
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 )
@@ -14,7 +16,7 @@ type reader func(ctx context.Context, path string, options Options) (*Set, error
 func readerOf(path string) (reader, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("dataset: %w", err)
+		return nil, fmt.Errorf("dataset: %s: %w", path, reason(err))
 	}
 	name := strings.ToLower(path)
 	switch {
@@ -31,6 +33,14 @@ func readerOf(path string) (reader, error) {
 		return readTable, nil
 	}
 	return nil, fmt.Errorf("dataset: %s: want a folder or a .csv, .tsv, .csv.gz, .tsv.gz, .parquet, .npz, .png or .jpg file", path)
+}
+
+// reason is why a file could not be reached, without the system call and the path, which the message names already.
+func reason(err error) error {
+	if fault, ok := errors.AsType[*fs.PathError](err); ok {
+		return fault.Err
+	}
+	return err
 }
 
 func readTable(_ context.Context, path string, options Options) (*Set, error) {

@@ -177,9 +177,10 @@ func eachTSV(_ string, data []byte, row func(line int, cells []string) error) er
 	return eachLine(data, func(line int, text string) error { return row(line, strings.Split(text, "\t")) })
 }
 
-// eachCSV reads RFC 4180; all rows have as many cells as the first.
+// eachCSV reads RFC 4180.
 func eachCSV(path string, data []byte, row func(line int, cells []string) error) error {
 	r := csv.NewReader(bytes.NewReader(data))
+	r.FieldsPerRecord = -1 // the table counts, and says how many it wants
 	for {
 		cells, err := r.Read()
 		if errors.Is(err, io.EOF) {
