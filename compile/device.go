@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -49,8 +50,11 @@ func OpenDevice(name string) (*Device, error) {
 		}
 		return openXLA(path)
 	}
-	return nil, fmt.Errorf("compile: unknown backend %q: want auto, go, xla:cpu, xla:cuda, xla:tpu or xla:/absolute/plugin.so", name)
+	return nil, fmt.Errorf("compile: %w %q: want auto, go, xla:cpu, xla:cuda, xla:tpu or xla:/absolute/plugin.so", ErrUnknownBackend, name)
 }
+
+// ErrUnknownBackend is in the error of a backend's name that means nothing, on any machine.
+var ErrUnknownBackend = errors.New("unknown backend")
 
 // HasXLA tells whether this build can load XLA plugins: it was built with cgo for Linux or macOS.
 func HasXLA() bool { return xlaBuilt }
