@@ -2,6 +2,7 @@ package train
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -121,7 +122,8 @@ func writeSynced(path string, write func(io.Writer) error) error {
 		return err
 	}
 	w := bufio.NewWriterSize(f, 1<<20)
-	return errors.Join(write(w), w.Flush(), f.Sync(), f.Close())
+	err = cmp.Or(write(w), w.Flush(), f.Sync()) // the first: a buffered writer repeats its error
+	return cmp.Or(err, f.Close())
 }
 
 func syncDir(dir string) error {

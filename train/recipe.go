@@ -59,27 +59,55 @@ func Load(ctx context.Context, s bundle.Source, dir string) (*dataset.Splits, er
 	})
 }
 
+// ErrRecipe is in the errors of a recipe that asks for what cannot be, whatever it is trained on.
+var ErrRecipe = errors.New("train: recipe")
+
 // ParseRecipe reads a recipe in YAML over the defaults. Unknown fields are errors.
 func ParseRecipe(text []byte) (Recipe, error) {
 	r := DefaultRecipe()
-	var tree map[string]any
+	var document yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	if err := decoder.Decode(&tree); errors.Is(err, io.EOF) || err == nil && tree == nil { // nothing but comments
+	if err := decoder.Decode(&document); errors.Is(err, io.EOF) { // nothing but comments
 		return r, nil
 	} else if err != nil {
-		return r, fmt.Errorf("train: recipe: %w", err)
+		return r, fmt.Errorf("%w: %w", ErrRecipe, err)
+	}
+	if root := document.Content[0]; root.Kind != yaml.MappingNode && root.Tag != "!!null" {
+		return r, fmt.Errorf("%w: line %d: want fields such as train: {epochs: 3}", ErrRecipe, root.Line)
+	}
+	var tree map[string]any
+	if err := document.Decode(&tree); err != nil {
+		return r, fmt.Errorf("%w: %w", ErrRecipe, err)
 	}
 	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return r, fmt.Errorf("train: recipe: more than one YAML document")
+		return r, fmt.Errorf("%w: more than one YAML document", ErrRecipe)
+	}
+	if tree == nil {
+		return r, nil
 	}
 	data, err := json.Marshal(tree)
+	if wrong, ok := errors.AsType[*json.UnsupportedValueError](err); ok {
+		return r, fmt.Errorf("%w: a value is %s, want finite numbers", ErrRecipe, wrong.Str)
+	}
 	if err != nil {
-		return r, fmt.Errorf("train: recipe: %w", err)
+		return r, fmt.Errorf("%w: %w", ErrRecipe, err)
 	}
 	if err := strict.Decode(data, &r); err != nil {
-		return r, fmt.Errorf("train: recipe: %w", err)
+		return r, fmt.Errorf("%w: %w", ErrRecipe, err)
 	}
 	return r, nil
+}
+
+// trainable reports data that nothing can be learnt from.
+func (d Data) trainable(s *dataset.Splits) error {
+	if classes := s.Train.Classes; len(classes) < 2 {
+		return fmt.Errorf("train: data %q: the classes are %q, want at least two", d.Name, classes)
+	}
+	if s.Train.Len() == 0 || s.Validation.Len() == 0 {
+		return fmt.Errorf("train: data %q: of %d samples %d are left to train on and %d for validation, want some of each: give more, or set validation_size",
+			d.Name, s.Train.Len()+s.Validation.Len()+s.Calibration.Len()+s.Test.Len(), s.Train.Len(), s.Validation.Len())
+	}
+	return nil
 }
 
 // Resolved is a recipe with everything it leads to.
@@ -104,6 +132,9 @@ func (r Recipe) Resolve(ctx context.Context, dir string) (*Resolved, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.Data.trainable(splits); err != nil {
+		return nil, err
+	}
 	out := &Resolved{Splits: splits}
 	if r.Start != "" {
 		if err := out.startFrom(&r); err != nil {
@@ -126,7 +157,7 @@ func (r Recipe) Resolve(ctx context.Context, dir string) (*Resolved, error) {
 		return nil, err
 	}
 	if out.Network, err = compile.NewNetwork(b, head); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrRecipe, err)
 	}
 	if r.Backbone, err = backbone.Encode(b); err != nil {
 		return nil, err
@@ -142,7 +173,7 @@ func (r Recipe) Resolve(ctx context.Context, dir string) (*Resolved, error) {
 func (r *Resolved) Job(backend compute.Backend) (Job, error) {
 	text, err := json.MarshalIndent(r.Recipe, "", "  ") // JSON is YAML
 	if err != nil {
-		return Job{}, fmt.Errorf("train: recipe: %w", err)
+		return Job{}, fmt.Errorf("%w: %w", ErrRecipe, err)
 	}
 	return Job{
 		Config: r.Recipe.Train, Network: r.Network, Backend: backend, Train: r.Splits.Train, Validation: r.Splits.Validation,
@@ -158,7 +189,7 @@ func (out *Resolved) buildTokenizer(d *Data) error {
 		d.MaxLength = 64
 	}
 	if d.Vocabulary < 1 || d.MaxLength < 1 {
-		return fmt.Errorf("train: recipe: data: vocabulary is %d and max_length %d, want at least 1", d.Vocabulary, d.MaxLength)
+		return fmt.Errorf("%w: data: vocabulary is %d and max_length %d, want at least 1", ErrRecipe, d.Vocabulary, d.MaxLength)
 	}
 	var err error
 	if out.Tokenizer, err = token.Build(out.Splits.Train.Texts, d.Vocabulary); err != nil {
@@ -173,7 +204,7 @@ func (r Recipe) backbone(data *dataset.Set, tokens *token.Tokenizer) (backbone.B
 	var fields map[string]any
 	if r.Backbone != nil {
 		if err := json.Unmarshal(r.Backbone, &fields); err != nil {
-			return nil, fmt.Errorf("train: recipe: backbone: %w", err)
+			return nil, fmt.Errorf("%w: backbone: %w", ErrRecipe, err)
 		}
 	}
 	if fields == nil {
@@ -184,6 +215,9 @@ func (r Recipe) backbone(data *dataset.Set, tokens *token.Tokenizer) (backbone.B
 			fields[name] = value
 		}
 	}
+	if kind := fields["kind"]; !data.IsText() && kind == "encoder" || data.IsText() && (kind == "mlp" || kind == "resnet") {
+		return nil, fmt.Errorf("%w: backbone: kind is %q, which does not read %s", ErrRecipe, kind, samplesOf(data))
+	}
 	if data.IsText() {
 		fill("vocab", tokens.VocabSize())
 		fill("max_length", r.Data.MaxLength)
@@ -193,9 +227,21 @@ func (r Recipe) backbone(data *dataset.Set, tokens *token.Tokenizer) (backbone.B
 	}
 	text, err := json.Marshal(fields)
 	if err != nil {
-		return nil, fmt.Errorf("train: recipe: backbone: %w", err)
+		return nil, fmt.Errorf("%w: backbone: %w", ErrRecipe, err)
 	}
-	return backbone.Decode(text)
+	b, err := backbone.Decode(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRecipe, err)
+	}
+	return b, nil
+}
+
+// samplesOf names what the samples of a set are.
+func samplesOf(data *dataset.Set) string {
+	if data.IsText() {
+		return "texts"
+	}
+	return fmt.Sprintf("samples of dims %v", data.Dims)
 }
 
 // defaultBackbone is a small network for the kind of data: an encoder for text, a residual convnet for images and a
@@ -217,7 +263,7 @@ func (r Recipe) head(b backbone.Backbone, classes int) (laya.Config, error) {
 	var given laya.Config
 	if r.Head != nil {
 		if err := strict.Decode(r.Head, &given); err != nil {
-			return given, fmt.Errorf("train: recipe: head: %w", err)
+			return given, fmt.Errorf("%w: head: %w", ErrRecipe, err)
 		}
 	}
 	head := given
@@ -225,7 +271,7 @@ func (r Recipe) head(b backbone.Backbone, classes int) (laya.Config, error) {
 		head = laya.Default(nil, classes)
 		if r.Head != nil {
 			if err := strict.Decode(r.Head, &head); err != nil {
-				return given, fmt.Errorf("train: recipe: head: %w", err)
+				return given, fmt.Errorf("%w: head: %w", ErrRecipe, err)
 			}
 		}
 	}
@@ -233,7 +279,7 @@ func (r Recipe) head(b backbone.Backbone, classes int) (laya.Config, error) {
 		head.Classes = classes
 	}
 	if head.Classes != classes {
-		return head, fmt.Errorf("train: recipe: head: classes is %d, want the data's %d", head.Classes, classes)
+		return head, fmt.Errorf("%w: head: classes is %d, want the data's %d", ErrRecipe, head.Classes, classes)
 	}
 	if len(head.Reads) == 0 {
 		head.Reads = defaultReads(head.Kind, b.Depth())
@@ -246,11 +292,11 @@ func (r Recipe) head(b backbone.Backbone, classes int) (laya.Config, error) {
 func encodeHead(head laya.Config) (json.RawMessage, error) {
 	short, err := json.Marshal(head)
 	if err != nil {
-		return nil, fmt.Errorf("train: recipe: head: %w", err)
+		return nil, fmt.Errorf("%w: head: %w", ErrRecipe, err)
 	}
 	var fields map[string]any
 	if err := json.Unmarshal(short, &fields); err != nil {
-		return nil, fmt.Errorf("train: recipe: head: %w", err)
+		return nil, fmt.Errorf("%w: head: %w", ErrRecipe, err)
 	}
 	if head.Kind == laya.Prefix {
 		given, defaults := reflect.ValueOf(head), reflect.ValueOf(laya.Default(nil, 0))
