@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -18,6 +19,9 @@ func (a *app) addBackendFlag(cmd *cobra.Command) {
 // openDevice opens the backend that --backend names and says what auto passed over. The caller closes it.
 func (a *app) openDevice() (*compile.Device, error) {
 	device, err := compile.OpenDevice(a.backend)
+	if errors.Is(err, compile.ErrUnknownBackend) {
+		err = usageError("%w", err)
+	}
 	if err != nil {
 		return nil, withHint(err, "layarun backend list")
 	}

@@ -115,7 +115,7 @@ type splitEffect struct {
 }
 
 func (a *app) calibrate(ctx context.Context, dir, name string, o exit.Options) error {
-	b, err := bundle.Open(dir)
+	b, err := openBundle(dir)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/google/renameio/v2"
@@ -84,6 +86,23 @@ func (o evalOptions) validate(a *app, cmd *cobra.Command) error {
 	if len(o.timing.Batches) == 0 || slices.Min(o.timing.Batches) < 1 {
 		return usageError("--batch is %v, want sizes of at least 1", o.timing.Batches)
 	}
+	if err := writable("--table", o.table); err != nil {
+		return err
+	}
+	return writable("--html", o.html)
+}
+
+// writable reports a file that cannot be written where it is asked for, before the work that it would hold; "" is none.
+func writable(flag, path string) error {
+	if path == "" {
+		return nil
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s %s is a folder, want a file", flag, path)
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+		return fmt.Errorf("%s %s: there is no folder %s", flag, path, filepath.Dir(path))
+	}
 	return nil
 }
 
@@ -152,13 +171,16 @@ func writeHTML(path string, r *eval.Report) error {
 	if err := r.HTML(&text, fmt.Sprintf("%s on %s: how deep is deep enough", r.Networks[0].Name, r.Data)); err != nil {
 		return err
 	}
-	return renameio.WriteFile(path, text.Bytes(), 0o644)
+	if err := renameio.WriteFile(path, text.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("--html %s: %w", path, err)
+	}
+	return nil
 }
 
 // openNetworks opens the bundles and the split. Networks of one name are told apart by their folders.
 func (a *app) openNetworks(ctx context.Context, device *compile.Device, dirs []string, split string) (all []network, set *dataset.Set, err error) {
 	for _, dir := range dirs {
-		b, err := bundle.Open(dir)
+		b, err := openBundle(dir)
 		if err != nil {
 			return all, nil, err
 		}

@@ -21,6 +21,7 @@ type fieldFlags struct {
 type fieldFlag struct {
 	section, name string
 	text          bool // the field is a string, to be taken as it is typed
+	list          bool // the field is a list, which may be typed without brackets
 	flag          *pflag.Flag
 }
 
@@ -49,7 +50,7 @@ func (ff *fieldFlags) addFields(f *pflag.FlagSet, section string, v reflect.Valu
 		f.String(path, "", fmt.Sprintf("%s of the recipe's %s%s", name, section, defaultText(v.Field(i))))
 		flag := f.Lookup(path)
 		flag.Hidden = true // forty of them would bury the rest; the long help names the rule
-		ff.flags = append(ff.flags, fieldFlag{section, name, field.Type.Kind() == reflect.String, flag})
+		ff.flags = append(ff.flags, fieldFlag{section, name, field.Type.Kind() == reflect.String, field.Type.Kind() == reflect.Slice, flag})
 	}
 }
 
@@ -88,9 +89,12 @@ func (ff *fieldFlags) merge(recipe []byte) ([]byte, error) {
 	}
 	if ff.backbone != "" {
 		given = true
-		var value map[string]any
+		var value any
 		if err := yaml.Unmarshal([]byte(ff.backbone), &value); err != nil {
 			return nil, usageError("--backbone: %w", err)
+		}
+		if _, ok := value.(map[string]any); !ok {
+			return nil, usageError("--backbone is %q, want fields such as {kind: mlp, widths: [64, 64]}", ff.backbone)
 		}
 		tree["backbone"] = value
 	}
@@ -105,6 +109,9 @@ func (f fieldFlag) value() (any, error) {
 	typed := f.flag.Value.String()
 	if f.text {
 		return typed, nil
+	}
+	if f.list && !strings.HasPrefix(typed, "[") {
+		typed = "[" + typed + "]"
 	}
 	var value any
 	if err := yaml.Unmarshal([]byte(typed), &value); err != nil {

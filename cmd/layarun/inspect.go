@@ -75,7 +75,7 @@ type inspectedBlock struct {
 }
 
 func inspect(dir string) (*inspected, error) {
-	b, err := bundle.Open(dir)
+	b, err := openBundle(dir)
 	if err != nil {
 		return nil, err
 	}

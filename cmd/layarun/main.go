@@ -40,15 +40,19 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 // run executes one command line and returns the exit code.
 func run(args []string, out, err io.Writer) int {
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // go-xla logs the errors that it also returns
-	a := &app{out: out, err: err}
+	sink := &sink{w: out}
+	a := &app{out: sink, err: err}
 	ctx, stop := interruptible()
 	defer stop()
 
 	root := newRootCmd(a)
 	root.SetArgs(args)
 	cmd, fault := root.ExecuteContextC(ctx)
-	if fault == nil {
+	if fault == nil && sink.fault == nil {
 		return codeOK
+	}
+	if fault == nil {
+		a.understood, fault = true, sink.fault
 	}
 	return a.report(cmd, fault, ctx)
 }
@@ -89,6 +93,7 @@ blocks to prune.`,
 	}
 	root.SetOut(a.out)
 	root.SetErr(a.err)
+	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the result as JSON, with a versioned schema")
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no remarks on stderr")
 	for _, verb := range verbs() {
@@ -98,8 +103,12 @@ blocks to prune.`,
 	return root
 }
 
-// mark lets a know when a command line has been understood: what fails before is the user's usage.
+// mark lets a know when a command line has been understood: what fails before is the user's usage. Wrong arguments are
+// said in the words of the command's usage line.
 func (a *app) mark(cmd *cobra.Command) {
+	if inner := cmd.Args; inner != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error { return argsError(cmd, args, inner(cmd, args)) }
+	}
 	if inner := cmd.RunE; inner != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			a.understood = true

@@ -132,6 +132,8 @@ func (in *inputs) fits(path string, set *dataset.Set) error {
 		return fmt.Errorf("%s: samples are texts, but the network reads %v numbers", path, in.dims)
 	case slices.Equal(set.Dims, in.dims):
 		return nil
+	case len(set.Dims) == 1 && len(in.dims) == 1 && !strings.HasSuffix(strings.ToLower(path), ".npz"):
+		return fmt.Errorf("%s: samples have shape %v, but the network reads %v: of a table, the columns count whose first cell is a number", path, set.Dims, in.dims)
 	case set.Size() != product(in.dims), len(set.Dims) == len(in.dims):
 		return fmt.Errorf("%s: samples have shape %v, but the network reads %v", path, set.Dims, in.dims)
 	}

@@ -73,7 +73,7 @@ func (a *app) profile(ctx context.Context, dir string) error {
 
 // openForProfile opens a bundle whose head attends, and its data.
 func (a *app) openForProfile(ctx context.Context, dir string) (*bundle.Bundle, *dataset.Splits, error) {
-	b, err := bundle.Open(dir)
+	b, err := openBundle(dir)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,10 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"github.com/layarun/layarun"
 	"github.com/layarun/layarun/bundle"
 	"github.com/layarun/layarun/compile"
+	"github.com/layarun/layarun/train"
 )
 
 // opened is a runtime with the device that it runs on.
@@ -21,10 +25,23 @@ func (o *opened) close() error {
 	return err
 }
 
+// openBundle opens a bundle. Where there is none it says where there may be one: a run folder is easily given instead.
+func openBundle(dir string) (*bundle.Bundle, error) {
+	b, err := bundle.Open(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return b, err
+	}
+	inner := filepath.Join(dir, train.BundleDir)
+	if info, fault := os.Stat(inner); fault == nil && info.IsDir() {
+		return nil, withHint(err, inner+", the bundle of this run")
+	}
+	return nil, withHint(err, "layarun train, which writes a bundle")
+}
+
 // openRuntime opens a bundle and runs it on the backend that --backend names. The bundle comes without its weights: the
 // device has them.
 func (a *app) openRuntime(dir string, o layarun.Options) (*bundle.Bundle, *opened, error) {
-	b, err := bundle.Open(dir)
+	b, err := openBundle(dir)
 	if err != nil {
 		return nil, nil, err
 	}

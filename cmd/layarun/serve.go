@@ -35,8 +35,11 @@ With --json one object is printed when the server is ready, with its address.`,
   layarun serve runs/mine/bundle --addr :9000 --drain-delay 0s`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.Validate(); err != nil {
-				return usageError("%w", err)
+			if o.MaxBody < 1 {
+				return usageError("--max-body is %d, want at least 1 byte", o.MaxBody)
+			}
+			if o.DrainDelay < 0 {
+				return usageError("--drain-delay is %v, want 0s or more", o.DrainDelay)
 			}
 			return a.serve(cmd.Context(), args[0], address, o)
 		},
@@ -87,12 +90,16 @@ func (a *app) serve(ctx context.Context, dir, address string, o serve.Options) (
 }
 
 func listen(address string) (net.Listener, error) {
-	listener, err := net.Listen("tcp", address)
-	if _, malformed := errors.AsType[*net.AddrError](err); malformed {
-		return nil, usageError("--addr is %q, want host:port: %w", address, err)
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil {
-		return nil, withHint(fmt.Errorf("--addr: %w", err), "layarun serve with --addr 127.0.0.1:0, which takes a free port")
+		return nil, usageError("--addr is %q, want host:port: %w", address, err)
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, withHint(fmt.Errorf("--addr: %w", err), "--addr 127.0.0.1:0, which takes a free port")
 	}
 	return listener, nil
 }

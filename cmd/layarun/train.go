@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -115,7 +116,13 @@ type trained struct {
 }
 
 func (a *app) train(ctx context.Context, r train.Recipe, o trainOptions) error {
+	if seed, ok := repeated(o.seeds); ok {
+		return usageError("--seed has %d twice, want different seeds", seed)
+	}
 	resolved, err := r.Resolve(ctx, a.dataFolder())
+	if errors.Is(err, train.ErrRecipe) {
+		return usageError("%w", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -154,6 +161,16 @@ func (a *app) train(ctx context.Context, r train.Recipe, o trainOptions) error {
 		all = append(all, *t)
 	}
 	return a.showTrained(all)
+}
+
+// repeated is the first seed that occurs twice; each run has a folder of its own.
+func repeated(seeds []uint) (uint, bool) {
+	for i, seed := range seeds {
+		if slices.Contains(seeds[:i], seed) {
+			return seed, true
+		}
+	}
+	return 0, false
 }
 
 func withoutForce(force bool) string {

@@ -98,11 +98,23 @@ func (a *app) report(cmd *cobra.Command, err error, ctx context.Context) int {
 	if code == codeUsage && hint == "" {
 		hint = cmd.CommandPath() + " --help"
 	}
-	fmt.Fprintf(a.err, "layarun: %v\n", err)
+	fmt.Fprintf(a.err, "layarun: %s\n", oneLine(err.Error()))
 	if hint != "" {
 		fmt.Fprintf(a.err, "try: %s\n", hint)
 	}
 	return code
+}
+
+// oneLine joins the lines of a message, such as those of several errors or of a YAML parser.
+func oneLine(text string) string {
+	joined := ""
+	for line := range strings.Lines(text) {
+		if joined != "" && !strings.HasSuffix(joined, ":") {
+			joined += ";"
+		}
+		joined += " " + strings.TrimSpace(line)
+	}
+	return strings.TrimSpace(joined)
 }
 
 // say writes a remark to stderr unless -q was given.

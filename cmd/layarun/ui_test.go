@@ -31,6 +31,8 @@ func TestReportGivesTheExitCode(t *testing.T) {
 		{"wrapped", t.Context(), fmt.Errorf("outer: %w", targetError("missed")), codeTarget, "layarun: outer: missed\n"},
 		{"hint", t.Context(), withHint(plain, "layarun doctor"), codeFailed, "layarun: plain\ntry: layarun doctor\n"},
 		{"hint keeps the code", t.Context(), withHint(targetError("missed"), "x"), codeTarget, "layarun: missed\ntry: x\n"},
+		{"several lines", t.Context(), errors.Join(plain, errors.New("yaml: errors:\n  line 1: a\n  line 2: b")), codeFailed,
+			"layarun: plain; yaml: errors: line 1: a; line 2: b\n"},
 		{"interrupted", interrupted, withHint(context.Canceled, "layarun train --resume r"), codeInterrupted,
 			"layarun: interrupted\ntry: layarun train --resume r\n"},
 		{"cancelled by ourselves", t.Context(), context.Canceled, codeFailed, "layarun: context canceled\n"},
