@@ -17,6 +17,7 @@ var console = regexp.MustCompile("(?m)(?:^<!-- (.*) -->\n)?^```console\n((?s:.*?
 // TestREADME runs the commands of README.md, one after another in one folder, on the pure-Go backend. A block below
 // <!-- not run: why --> is left out; so are the commands for a checkout (go run, go test), which .ci/run runs.
 func TestREADME(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
 	if err != nil {
 		t.Fatal(err)
