@@ -24,7 +24,7 @@ measure all of it in one table and a report that opens in a browser.
 
 The XLA CPU plugin is fetched once if there is none (63 MB). Without network the demo runs on the pure-Go backend, with
 fewer epochs.`,
-		Example: "  layarun demo\n  layarun demo --out /tmp/story --backend go",
+		Example: "  layarun demo\n  layarun demo --out story --backend go",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), o) },
 	}
