@@ -143,7 +143,7 @@ func certify(t Tables) ([]Certified, error) {
 		var parts [3]*exit.Table
 		for i, table := range []*exit.Table{t.Validation, t.Calibration, t.Test} {
 			var err error
-			if parts[i], err = Restrict(table, v.keep); err != nil {
+			if parts[i], err = table.Restrict(v.keep); err != nil {
 				return nil, err
 			}
 		}

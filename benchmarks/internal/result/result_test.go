@@ -4,7 +4,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -97,25 +96,6 @@ func TestCertifiedPolicies(t *testing.T) {
 		if c.Exits == result.AllExits && c.Eps == 0.005 && (math.Abs(c.Shares[0]-0.5) > 1e-9 || c.SpeedUp < 2) {
 			t.Errorf("%s at %g: %v leave at depth 0 and the speed-up is %v, want the sure half, and 2 or more", c.Exits, c.Eps, c.Shares[0], c.SpeedUp)
 		}
-	}
-}
-
-// Without the exit at depth 0 the others cost 10 less: its answer is not evaluated.
-func TestRestrictDropsTheCostOfExits(t *testing.T) {
-	table := tables().Test
-	r, err := result.Restrict(table, func(depth int) bool { return depth > 0 })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(r.Exits, []int{1, 2}) || !slices.Equal(r.MACs, []int64{110, 220}) || !slices.Equal(r.Plain, []int64{110, 210}) {
-		t.Errorf("exits %v, MACs %v, plain %v; want [1 2], [110 220], [110 210]", r.Exits, r.MACs, r.Plain)
-	}
-	if !reflect.DeepEqual(r.Logits[3], table.Logits[3][1:]) || !reflect.DeepEqual(r.Scores[3], table.Scores[3][1:]) {
-		t.Error("the rows of the exits that stay have changed")
-	}
-	same, err := result.Restrict(table, func(int) bool { return true })
-	if err != nil || !reflect.DeepEqual(same, table) {
-		t.Errorf("keeping all exits changes the table (%v)", err)
 	}
 }
 

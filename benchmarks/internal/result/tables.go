@@ -32,44 +32,6 @@ func Slim(t *exit.Table) *exit.Table {
 	return &slim
 }
 
-// Restrict is the table of the same network with fewer exits: those for which keep is true, and the last. The head still
-// reads every depth; what goes is the cost of answering at the exits that are gone.
-func Restrict(t *exit.Table, keep func(depth int) bool) (*exit.Table, error) {
-	if len(t.Plain) != len(t.MACs) {
-		return nil, fmt.Errorf("result: table of bundle %.12s has no plain MACs, so the cost of one exit is not known", t.Bundle)
-	}
-	r := *t
-	r.Exits, r.MACs, r.Plain = nil, nil, nil
-	var kept []int
-	var saved int64 // by the exits dropped so far
-	for k, depth := range t.Exits {
-		if last := k == len(t.Exits)-1; !last && !keep(depth) {
-			saved += answerMACs(t, k)
-			continue
-		}
-		kept = append(kept, k)
-		r.Exits, r.MACs, r.Plain = append(r.Exits, depth), append(r.MACs, t.MACs[k]-saved), append(r.Plain, t.Plain[k])
-	}
-	r.Logits, r.Scores = pick(t.Logits, kept), pick(t.Scores, kept)
-	return &r, r.Validate()
-}
-
-// answerMACs is what answering at exit k costs those who go on: the part of MACs - Plain that later exits have and k has
-// not.
-func answerMACs(t *exit.Table, k int) int64 {
-	return (t.MACs[k+1] - t.Plain[k+1]) - (t.MACs[k] - t.Plain[k])
-}
-
-func pick[T any](rows [][]T, columns []int) [][]T {
-	out := make([][]T, len(rows))
-	for i, row := range rows {
-		for _, c := range columns {
-			out[i] = append(out[i], row[c])
-		}
-	}
-	return out
-}
-
 // ReadTables reads the score tables of a run; the test table must be there.
 func ReadTables(folder, name string, seed uint64) (Tables, error) {
 	var t Tables
