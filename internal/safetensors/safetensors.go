@@ -1,16 +1,14 @@
-// Package safetensors reads and writes named float32 tensors in the safetensors format, more strictly than the format asks.
+// Package safetensors reads and writes named tensors in the safetensors format, more strictly than the format asks. In
+// memory values are float32, in a file they may have half that precision.
 package safetensors
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -35,24 +33,16 @@ type entry struct {
 	name string
 }
 
-// storage is one way to keep float32 values on disk: its size per value, and how to decode a run of bytes. Adding
-// half-precision weights is adding an entry to storages.
-type storage struct {
-	size   int64
-	decode func(to []float32, from []byte)
-}
-
-var storages = map[string]storage{
-	"F32": {4, func(to []float32, from []byte) {
-		for i := range to {
-			to[i] = math.Float32frombits(binary.LittleEndian.Uint32(from[4*i:]))
-		}
-	}},
-}
-
-// Read reads a safetensors file of the given size. It is stricter than the format: the data must be tiled by the
-// tensors without holes or overlaps, names may not repeat, and nothing is allocated that the file's size does not cover.
+// Read reads all tensors of a safetensors file of the given size, which must be of a [Precision]. It is stricter than the
+// format: the data must be tiled by the tensors without holes or overlaps, names may not repeat, and nothing is allocated
+// that the file's size does not cover.
 func Read(r io.Reader, size int64) (layer.Weights, error) {
+	return Select(r, size, func(string, string) (bool, error) { return true, nil })
+}
+
+// Select is Read for some tensors of a file, which may then hold others of any type. take is asked, in the order of their
+// data, about each tensor's name and dtype as the file writes them ("F32", "I64"); its error ends the reading.
+func Select(r io.Reader, size int64, take func(name, dtype string) (bool, error)) (layer.Weights, error) {
 	header, err := readHeader(r, size)
 	if err != nil {
 		return nil, err
@@ -66,6 +56,16 @@ func Read(r io.Reader, size int64) (layer.Weights, error) {
 	}
 	weights := layer.Weights{}
 	for _, e := range entries {
+		taken, err := take(e.name, e.DType)
+		if err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", e.name, err)
+		}
+		if !taken {
+			if _, err := io.CopyN(io.Discard, r, e.Offsets[1]-e.Offsets[0]); err != nil {
+				return nil, fmt.Errorf("tensor %q: %w", e.name, strict.NoEOF(err))
+			}
+			continue
+		}
 		values, err := readValues(r, e)
 		if err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", e.name, err)
@@ -126,14 +126,14 @@ func parseHeader(header []byte) ([]entry, error) {
 func checkTiling(entries []entry, data int64) error {
 	cursor := int64(0)
 	for _, e := range entries {
-		s, ok := storages[e.DType]
+		width, ok := widths[e.DType]
 		if !ok {
-			return fmt.Errorf("tensor %q: dtype is %q, want one of %v", e.name, e.DType, slices.Sorted(maps.Keys(storages)))
+			return fmt.Errorf("tensor %q: dtype is %q, want one of %v", e.name, e.DType, slices.Sorted(maps.Keys(widths)))
 		}
 		if len(e.Shape) > maxRank {
 			return fmt.Errorf("tensor %q: shape has %d axes, want at most %d", e.name, len(e.Shape), maxRank)
 		}
-		bytes := s.size
+		bytes := width
 		for _, d := range e.Shape {
 			// data bounds every product, so that the next one cannot overflow.
 			if d < 1 || d > data/bytes {
@@ -153,67 +153,20 @@ func checkTiling(entries []entry, data int64) error {
 }
 
 func readValues(r io.Reader, e entry) ([]float32, error) {
-	s := storages[e.DType]
-	values := make([]float32, (e.Offsets[1]-e.Offsets[0])/s.size)
-	buffer := make([]byte, min(int64(len(values)), 1<<14)*s.size)
+	decode, ok := decoders[Precision(e.DType)]
+	if !ok {
+		return nil, fmt.Errorf("dtype is %q, want one of %v", e.DType, slices.Sorted(maps.Keys(decoders)))
+	}
+	width := widths[e.DType]
+	values := make([]float32, (e.Offsets[1]-e.Offsets[0])/width)
+	buffer := make([]byte, min(int64(len(values)), 1<<14)*width)
 	for rest := values; len(rest) > 0; {
-		n := min(int64(len(rest)), int64(len(buffer))/s.size)
-		if _, err := io.ReadFull(r, buffer[:n*s.size]); err != nil {
+		n := min(int64(len(rest)), int64(len(buffer))/width)
+		if _, err := io.ReadFull(r, buffer[:n*width]); err != nil {
 			return nil, strict.NoEOF(err)
 		}
-		s.decode(rest[:n], buffer[:n*s.size])
+		decode(rest[:n], buffer[:n*width])
 		rest = rest[n:]
 	}
 	return values, nil
-}
-
-// Write writes weights as safetensors: names sorted, the header padded with spaces to a multiple of 8 bytes, as
-// the format's own library does. The same weights give the same bytes.
-func Write(w io.Writer, weights layer.Weights) error {
-	header := map[string]entry{}
-	offset := int64(0)
-	names := slices.Sorted(maps.Keys(weights))
-	for _, name := range names {
-		e := entry{DType: "F32", Shape: []int64{}}
-		size := int64(4)
-		for _, d := range weights[name].Shape().Dimensions {
-			e.Shape = append(e.Shape, int64(d))
-			size *= int64(d)
-		}
-		e.Offsets = []int64{offset, offset + size}
-		offset += size
-		header[name] = e
-	}
-	text, err := json.Marshal(header)
-	if err != nil {
-		return err
-	}
-	text = append(text, bytes.Repeat([]byte{' '}, -len(text)&7)...)
-	if _, err := w.Write(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)); err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := WriteValues(w, weights[name]); err != nil {
-			return fmt.Errorf("tensor %q: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// WriteValues writes the values of a float32 tensor, little-endian, in row-major order.
-func WriteValues(w io.Writer, t *tensors.Tensor) error {
-	var failed error
-	err := tensors.ConstFlatData(t, func(values []float32) {
-		buffer := make([]byte, 0, 1<<16)
-		for chunk := range slices.Chunk(values, cap(buffer)/4) {
-			buffer = buffer[:0]
-			for _, v := range chunk {
-				buffer = binary.LittleEndian.AppendUint32(buffer, math.Float32bits(v))
-			}
-			if _, failed = w.Write(buffer); failed != nil {
-				return
-			}
-		}
-	})
-	return errors.Join(err, failed)
 }
