@@ -34,6 +34,9 @@ func init() {
 // Blocks of a pre-norm encoder leave the state unnormalised, so each of its taps has a layer norm of its own; the one
 // at the last depth is what other programs call the final norm. Taps of a post-norm encoder have no weights.
 //
+// A pooler is a dense layer and an activation on the pooled vector, part of the tap: BERT and RoBERTa classify
+// tanh(dense(h at the first token)), DistilBERT ReLU(dense(h at the first token)). Each tap has one of its own.
+//
 // Weights of a Hugging Face BERT map one to one. Kernels there are [out, in] and must be transposed; "…" is
 // encoder.layer.<k-1>.
 //
@@ -50,6 +53,7 @@ func init() {
 //	block.<k>.ffn.down.kernel, bias           ….output.dense.weight, bias
 //	block.<k>.ffn.norm.gain, bias             ….output.LayerNorm.weight, bias
 //	tap.<k>.norm.gain, bias                   (pre-norm only)
+//	tap.<k>.pooler.kernel, bias               pooler.dense.weight, bias, at the last depth (with a pooler only)
 type Encoder struct {
 	Vocab int `json:"vocab"`
 	// MaxLength is the number of rows of the position table: no sample may be longer, padding included.
@@ -70,6 +74,8 @@ type Encoder struct {
 	Epsilon float64 `json:"epsilon"`
 	// Pool is "mean" over tokens (default) or "cls", the first token. A sample of padding alone taps as zeros.
 	Pool string `json:"pool"`
+	// Pooler is "tanh" or "relu", the activation after the dense layer on what Pool gives, or "" for no such layer.
+	Pooler string `json:"pooler,omitempty"`
 	// Dropout is the rate on embeddings, attention weights and the output of either half of a block.
 	Dropout float64 `json:"dropout"`
 	// TokenTypes is the number of rows of the token type table, 0 for none. Every token is of type 0.
@@ -91,6 +97,7 @@ func (e *Encoder) Validate() error {
 	}{
 		{"norm", e.Norm, []string{"post", "pre"}}, {"positions", e.Positions, []string{"learned"}},
 		{"activation", e.Activation, []string{"gelu", "gelu_tanh"}}, {"pool", e.Pool, []string{"mean", "cls"}},
+		{"pooler", e.Pooler, []string{"", "tanh", "relu"}},
 	}
 	for _, c := range choices {
 		if !slices.Contains(c.want, c.value) {
@@ -202,13 +209,17 @@ func (e *Encoder) blockParams() []layer.Param {
 func (e *Encoder) Tap(k int) layer.Op {
 	op := layer.Op{
 		Name:      TapName(k),
-		Signature: fmt.Sprintf("encoder tap norm=%s pool=%s", e.Norm, e.Pool),
+		Signature: fmt.Sprintf("encoder tap norm=%s pool=%s pooler=%s", e.Norm, e.Pool, e.Pooler),
 		MACs:      layer.NoMACs,
 		Apply:     e.tap,
 	}
 	if e.Norm == "pre" {
 		op.Signature += fmt.Sprintf(" eps=%g", e.Epsilon)
 		op.Params = layer.LayerNormParams("norm", e.Dim)
+	}
+	if e.Pooler != "" {
+		op.Params = append(op.Params, layer.DenseParams("pooler", e.Dim, e.Dim, layer.Normal(0.02))...)
+		op.MACs = func(int) int64 { return int64(e.Dim) * int64(e.Dim) }
 	}
 	return op
 }

@@ -85,7 +85,8 @@ func geluTanh(x *graph.Node) *graph.Node {
 	return graph.Mul(graph.MulScalar(x, 0.5), graph.OnePlus(graph.Tanh(inner)))
 }
 
-// tap takes the state to [batch, dim]. Both poolings give zeros for a sample of padding alone, whatever its length.
+// tap takes the state to [batch, dim]. Before the pooler both poolings give zeros for a sample of padding alone, whatever
+// its length.
 func (e *Encoder) tap(p *layer.Pass, state []*graph.Node) []*graph.Node {
 	h, mask := state[0], graph.InsertAxes(state[1], -1) // [batch, length, dim], [batch, length, 1]
 	if e.Pool == "cls" {
@@ -96,5 +97,12 @@ func (e *Encoder) tap(p *layer.Pass, state []*graph.Node) []*graph.Node {
 		h = layer.LayerNorm(p, "norm", h, e.Epsilon)
 	}
 	tokens := graph.MaxScalar(graph.ReduceSum(mask, 1), 1) // [batch, 1]
-	return []*graph.Node{graph.Div(graph.ReduceSum(graph.Mul(h, mask), 1), tokens)}
+	pooled := graph.Div(graph.ReduceSum(graph.Mul(h, mask), 1), tokens)
+	switch e.Pooler {
+	case "tanh":
+		pooled = graph.Tanh(layer.Dense(p, "pooler", pooled))
+	case "relu":
+		pooled = layer.ReLU(layer.Dense(p, "pooler", pooled))
+	}
+	return []*graph.Node{pooled}
 }

@@ -32,8 +32,10 @@ func variants() map[string]*backbone.Encoder {
 		"post cls tanh": tiny(func(e *backbone.Encoder) {
 			e.Pool, e.Activation, e.TokenTypes, e.PadID = "cls", "gelu_tanh", 0, 5
 		}),
-		"pre mean": tiny(func(e *backbone.Encoder) { e.Norm, e.Epsilon = "pre", 1e-5 }),
-		"pre cls":  tiny(func(e *backbone.Encoder) { e.Norm, e.Pool = "pre", "cls" }),
+		"pre mean":    tiny(func(e *backbone.Encoder) { e.Norm, e.Epsilon = "pre", 1e-5 }),
+		"pre cls":     tiny(func(e *backbone.Encoder) { e.Norm, e.Pool = "pre", "cls" }),
+		"cls pooler":  tiny(func(e *backbone.Encoder) { e.Pool, e.Pooler = "cls", "tanh" }),
+		"mean pooler": tiny(func(e *backbone.Encoder) { e.Pooler = "relu" }),
 	}
 }
 
@@ -81,7 +83,7 @@ func TestEncoderMatchesReference(t *testing.T) {
 			}
 			ref := reftest.Encoder{
 				Layers: e.Layers, Heads: e.Heads, PadID: e.PadID, PreNorm: e.Norm == "pre",
-				Tanh: e.Activation == "gelu_tanh", CLS: e.Pool == "cls", Epsilon: e.Epsilon, Weights: flat,
+				Tanh: e.Activation == "gelu_tanh", CLS: e.Pool == "cls", Pooler: e.Pooler, Epsilon: e.Epsilon, Weights: flat,
 			}
 			pad := int32(e.PadID)
 			ids := [][]int32{{1, 7, 22, 3, 2}, {4, 9, 2, pad, pad}, {8, pad, pad, pad, pad}}
@@ -148,6 +150,7 @@ func TestEncoderRefusesBadConfigurations(t *testing.T) {
 		`positions is "rope"`: func(e *backbone.Encoder) { e.Positions = "rope" },
 		`activation is "tan"`: func(e *backbone.Encoder) { e.Activation = "tan" },
 		`pool is ""`:          func(e *backbone.Encoder) { e.Pool = "" },
+		`pooler is "gelu"`:    func(e *backbone.Encoder) { e.Pooler = "gelu" },
 		"pad_id is 23":        func(e *backbone.Encoder) { e.PadID = 23 },
 		"epsilon is NaN":      func(e *backbone.Encoder) { e.Epsilon = math.NaN() },
 		"dropout is 1":        func(e *backbone.Encoder) { e.Dropout = 1 },

@@ -10,6 +10,7 @@ import (
 type Encoder struct {
 	Layers, Heads, PadID int
 	PreNorm, Tanh, CLS   bool
+	Pooler               string // "", "tanh" or "relu"
 	Epsilon              float64
 	Weights              map[string][]float64
 }
@@ -106,7 +107,7 @@ func (e Encoder) tap(k int, h [][]float64, ids []int) []float64 {
 		h = e.norm(fmt.Sprintf("tap.%d.norm", k), h)
 	}
 	if e.CLS {
-		return h[0]
+		return e.pooler(k, h[0])
 	}
 	mean, tokens := make([]float64, len(h[0])), 0.0
 	for i, row := range h {
@@ -121,7 +122,23 @@ func (e Encoder) tap(k int, h [][]float64, ids []int) []float64 {
 	for d := range mean {
 		mean[d] /= tokens
 	}
-	return mean
+	return e.pooler(k, mean)
+}
+
+// pooler is activation(affine(x)) with the weights of tap k, or x itself.
+func (e Encoder) pooler(k int, x []float64) []float64 {
+	if e.Pooler == "" {
+		return x
+	}
+	y := e.dense(fmt.Sprintf("tap.%d.pooler", k), [][]float64{x})[0]
+	for d, v := range y {
+		if e.Pooler == "relu" {
+			y[d] = max(v, 0)
+		} else {
+			y[d] = math.Tanh(v)
+		}
+	}
+	return y
 }
 
 func (e Encoder) dense(name string, x [][]float64) [][]float64 {
