@@ -1,7 +1,7 @@
 // Package bundle is what a network looks like on disk: a folder that holds everything needed to serve it.
 //
 //	manifest.json        what the network is, and size and sha256 of every other file
-//	weights.safetensors  all weights, float32
+//	weights.safetensors  all weights, float32 or, to save space, half of that
 //	tokenizer.json       text only, optional
 //	profile.json         attention over depth, optional
 //	plan.json            what was pruned and why, optional
@@ -35,9 +35,10 @@ type Bundle struct {
 	Name      string // what people and servers call it
 	CreatedBy string // program and version that wrote it
 	Backbone  backbone.Backbone
-	Head      laya.Config
+	Head      laya.Config   // the zero value of a backbone that has no head yet, and answers nothing until it is trained with one
 	Weights   layer.Weights // those of Backbone, of its taps at Head.Reads, and of the head; nothing else
-	Classes   []string      // names in the order of the logits
+	Precision string        // of the weights on disk: "" for float32, or what Round was given
+	Classes   []string      // names in the order of the logits; none without a head
 	MaxLength int           // tokens of the longest input, longer ones are cut; 0 unless the backbone reads tokens
 	Tokenizer []byte        // a Hugging Face tokenizer.json; nil if there is none
 	Data      *Data         // nil if not known
@@ -81,8 +82,13 @@ func (b *Bundle) validate() error {
 	if b.Backbone == nil {
 		return fmt.Errorf("%s: no backbone", manifestFile)
 	}
-	if err := errors.Join(b.Backbone.Validate(), b.Head.Validate()); err != nil {
+	if err := b.Backbone.Validate(); err != nil {
 		return fmt.Errorf("%s: %w", manifestFile, err)
+	}
+	if b.HasHead() {
+		if err := b.Head.Validate(); err != nil {
+			return fmt.Errorf("%s: %w", manifestFile, err)
+		}
 	}
 	if err := errors.Join(b.checkHead(), b.checkInput(), b.checkNotes()); err != nil {
 		return fmt.Errorf("%s: %w", manifestFile, err)
@@ -119,6 +125,9 @@ func (b *Bundle) checkHead() error {
 	if depth < 1 || depth > maxDepth {
 		return fmt.Errorf("backbone has %d blocks, want 1 to %d", depth, maxDepth)
 	}
+	if !b.HasHead() {
+		return b.checkNoHead()
+	}
 	if last := b.Head.Reads[len(b.Head.Reads)-1]; last != depth {
 		return fmt.Errorf("head: the last of reads is %d, want the backbone's depth %d", last, depth)
 	}
@@ -129,6 +138,14 @@ func (b *Bundle) checkHead() error {
 		if name == "" || slices.Contains(b.Classes[:i], name) {
 			return fmt.Errorf("classes: name %d is %q, want names that differ and are not empty", i, name)
 		}
+	}
+	return nil
+}
+
+// checkNoHead reports what only a network with a head can have.
+func (b *Bundle) checkNoHead() error {
+	if len(b.Classes) > 0 || b.Profile != nil || b.Plan != nil || len(b.Policies) > 0 {
+		return errors.New("head is missing, want one with classes, profile, plan or policies")
 	}
 	return nil
 }
@@ -164,6 +181,9 @@ func (b *Bundle) checkNotes() error {
 		return errors.New("name is empty")
 	}
 	if _, err := backbone.Encode(b.Backbone); err != nil { // Digest relies on it
+		return err
+	}
+	if _, err := b.precision(); err != nil {
 		return err
 	}
 	for name, v := range b.Train {
@@ -213,6 +233,10 @@ func (b *Bundle) WithoutCertificates() *Bundle {
 	return &c
 }
 
+// HasHead reports whether the network can answer. A backbone and its weights alone are what an import of a pretrained encoder
+// leaves; training gives them a head.
+func (b *Bundle) HasHead() bool { return !reflect.ValueOf(b.Head).IsZero() }
+
 // TapDims are the widths of the taps that the head reads, in the order of Head.Reads.
 func (b *Bundle) TapDims() []int {
 	dims := make([]int, len(b.Head.Reads))
@@ -225,6 +249,9 @@ func (b *Bundle) TapDims() []int {
 // Params are the parameters of the whole network under their full names: stem and blocks, the taps that the head reads,
 // and the head. Backbone and Head must be valid.
 func (b *Bundle) Params() ([]layer.Param, error) {
+	if !b.HasHead() {
+		return layer.ParamsOf(backbone.Ops(b.Backbone)...), nil
+	}
 	head, err := laya.New(b.Head, b.TapDims())
 	if err != nil {
 		return nil, err

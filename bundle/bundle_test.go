@@ -253,6 +253,7 @@ func TestManifestRefused(t *testing.T) {
 		"shallower net":    {"3,\n      2\n", "3\n", "last of reads is 2, want the backbone's depth 1"},
 		"empty name":       {`"name": "tiny"`, `"name": ""`, "name is empty"},
 		"trailing text":    {"}\n", "}\n{}", "manifest.json"},
+		"precision":        {`"name":`, `"precision": "half", "name":`, `precision is "half", want float16 or bfloat16`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -359,6 +360,65 @@ func TestDigest(t *testing.T) {
 		if got := b.Digest(); (got == want) != c.same {
 			t.Errorf("%s: digest is %s, was %s, want same %t", name, got, want, c.same)
 		}
+	}
+}
+
+// A backbone without a head is saved and read, and nothing that only a head can have goes with it.
+func TestBundleWithoutHead(t *testing.T) {
+	b := tiny(t)
+	b.Head, b.Classes, b.Profile, b.Plan, b.Policies = laya.Config{}, nil, nil, nil, nil
+	b.Weights = fresh(t, b)
+	got, err := bundle.Open(save(t, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSame(t, got, b)
+	if got.HasHead() || !tiny(t).HasHead() || got.Digest() != b.Digest() || got.Digest() == tiny(t).Digest() {
+		t.Errorf("has a head: %t; digest %s, saved %s", got.HasHead(), got.Digest(), b.Digest())
+	}
+	for _, spoil := range []func(b *bundle.Bundle){
+		func(b *bundle.Bundle) { b.Classes = []string{"a", "b"} },
+		func(b *bundle.Bundle) { b.Policies = []exit.Policy{exit.Full()} },
+		func(b *bundle.Bundle) { b.Plan = &prune.Plan{} },
+		func(b *bundle.Bundle) { b.Profile = tiny(t).Profile },
+	} {
+		c := *b
+		spoil(&c)
+		if err := c.Save(t.TempDir() + "/b"); err == nil || !strings.Contains(err.Error(), "head is missing") {
+			t.Errorf("error is %v, want one about the missing head", err)
+		}
+	}
+}
+
+// Rounded weights take half the space, come back as they were rounded, and carry no certificate of the others.
+func TestRoundedBundle(t *testing.T) {
+	whole := tiny(t)
+	for precision, dtype := range map[string]string{bundle.Float16: `"F16"`, bundle.BFloat16: `"BF16"`} {
+		b, err := whole.Round(precision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := save(t, b)
+		got, err := bundle.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkSame(t, got, b)
+		if got.Digest() != b.Digest() || b.Digest() == whole.Digest() || b.Profile != nil || b.Policies[0].Certificate != nil {
+			t.Errorf("%s: the digest is %s, was %s, of the whole %s; profile %v, certificate %v", precision, got.Digest(), b.Digest(), whole.Digest(), b.Profile, b.Policies[0].Certificate)
+		}
+		if text := contents(t, dir)["/weights.safetensors"]; !strings.Contains(text, dtype) || strings.Contains(text, `"F32"`) {
+			t.Errorf("%s: the weights are not stored as %s", precision, dtype)
+		}
+		b.Weights["head.classifier.bias"] = tensors.FromValue([]float32{0.1, 0, 0})
+		if err := b.Save(dir); err == nil || !strings.Contains(err.Error(), `weights.safetensors: tensor "head.classifier.bias": value 0.1 is not one of`) {
+			t.Errorf("%s: saved a weight that it cannot hold: %v", precision, err)
+		}
+		write(t, dir+"/manifest.json", []byte(strings.Replace(contents(t, dir)["/manifest.json"], `"precision": "`+precision+`",`, "", 1)))
+		refused(t, dir, "weights.safetensors", "want F32 as the manifest says")
+	}
+	if _, err := whole.Round("float8"); err == nil || !strings.Contains(err.Error(), `precision is "float8"`) {
+		t.Errorf("rounded to float8: %v", err)
 	}
 }
 

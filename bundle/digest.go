@@ -28,7 +28,9 @@ func (b *Bundle) Digest() string {
 	}
 	fmt.Fprintln(h, "layarun bundle", formatVersion)
 	fmt.Fprintln(h, "backbone", hashJSON(json.RawMessage(network)))
-	fmt.Fprintln(h, "head", hashJSON(b.Head))
+	if b.HasHead() {
+		fmt.Fprintln(h, "head", hashJSON(b.Head))
+	}
 	for _, name := range slices.Sorted(maps.Keys(b.Weights)) {
 		w := sha256.New()
 		if err := safetensors.WriteValues(w, b.Weights[name]); err != nil {

@@ -66,7 +66,7 @@ func TestFormatDocNamesEveryField(t *testing.T) {
 	if err := json.Unmarshal([]byte(contents(t, tinyDir)["/manifest.json"]), &manifest); err != nil {
 		t.Fatal(err)
 	}
-	fields := []string{}
+	fields := []string{"precision"}
 	for name := range manifest {
 		fields = append(fields, name)
 	}

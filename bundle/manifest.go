@@ -37,9 +37,10 @@ type manifest struct {
 	Name      string              `json:"name"`
 	CreatedBy string              `json:"created_by"`
 	Backbone  json.RawMessage     `json:"backbone"` // as backbone.Encode writes it
-	Head      laya.Config         `json:"head"`
-	Classes   []string            `json:"classes"`
+	Head      laya.Config         `json:"head,omitzero"`
+	Classes   []string            `json:"classes,omitempty"`
 	Input     input               `json:"input"`
+	Precision string              `json:"precision,omitempty"`
 	Data      *Data               `json:"data,omitempty"`
 	Train     map[string]float64  `json:"train,omitempty"`
 	Files     map[string]fileInfo `json:"files"`
@@ -99,7 +100,10 @@ func parseManifest(text []byte) (*Bundle, map[string]fileInfo, error) {
 		}
 	}
 	b := &Bundle{Name: m.Name, CreatedBy: m.CreatedBy, Backbone: network, Head: m.Head, Classes: m.Classes,
-		MaxLength: m.Input.MaxLength, Data: m.Data, Train: m.Train}
+		MaxLength: m.Input.MaxLength, Precision: m.Precision, Data: m.Data, Train: m.Train}
+	if _, err := b.precision(); err != nil {
+		return nil, nil, err
+	}
 	return b, m.Files, nil
 }
 
@@ -118,7 +122,7 @@ func formatManifest(b *Bundle, files map[string]fileInfo) ([]byte, error) {
 	}
 	return formatJSON(manifest{
 		Format: formatVersion, Name: b.Name, CreatedBy: b.CreatedBy, Backbone: network, Head: b.Head, Classes: b.Classes,
-		Input: inputOf(b.Backbone.Input(), b.MaxLength), Data: b.Data, Train: b.Train, Files: files,
+		Input: inputOf(b.Backbone.Input(), b.MaxLength), Precision: b.Precision, Data: b.Data, Train: b.Train, Files: files,
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/layarun/layarun/internal/safetensors"
 	"github.com/layarun/layarun/internal/strict"
+	"github.com/layarun/layarun/layer"
 )
 
 // maxText bounds a JSON file of a bundle; the largest tokenizers have some tens of megabytes.
@@ -85,7 +86,7 @@ func (b *Bundle) readFile(root *os.Root, name string, size int64) (fileInfo, err
 	seen := newTally()
 	r := io.TeeReader(f, seen)
 	if name == weightsFile {
-		b.Weights, err = safetensors.Read(r, size)
+		b.Weights, err = b.readWeights(r, size)
 	} else {
 		err = b.readText(r, name)
 	}
@@ -93,6 +94,20 @@ func (b *Bundle) readFile(root *os.Root, name string, size int64) (fileInfo, err
 		return fileInfo{}, fmt.Errorf("%s: %w", name, err)
 	}
 	return seen.info(), nil
+}
+
+// readWeights reads the weights, all of which must have the precision that the manifest names.
+func (b *Bundle) readWeights(r io.Reader, size int64) (layer.Weights, error) {
+	p, err := b.precision()
+	if err != nil {
+		return nil, err
+	}
+	return safetensors.Select(r, size, func(_, dtype string) (bool, error) {
+		if dtype != string(p) {
+			return false, fmt.Errorf("dtype is %q, want %s as the manifest says", dtype, p)
+		}
+		return true, nil
+	})
 }
 
 // readText reads one of the small files.

@@ -69,7 +69,11 @@ func (b *Bundle) write(temp string, wrap func(io.Writer) io.Writer) error {
 		}
 		return put(name, writeBytes(data))
 	}
-	if err := put(weightsFile, func(w io.Writer) error { return safetensors.Write(w, b.Weights) }); err != nil {
+	precision, err := b.precision()
+	if err != nil {
+		return err
+	}
+	if err := put(weightsFile, func(w io.Writer) error { return safetensors.WriteAs(w, b.Weights, precision) }); err != nil {
 		return err
 	}
 	if b.Tokenizer != nil {
