@@ -128,11 +128,23 @@ func (t *Table) align(p Policy) aligned {
 }
 
 // exitOf is the index of the exit at which a sample with these scores leaves.
-func (a aligned) exitOf(scores []Scores) int {
-	for k, threshold := range a.thresholds {
-		if threshold.Reached(scores[k][a.gate]) {
+func (a aligned) exitOf(scores []Scores) int { return a.exitAfter(-1, scores) }
+
+// exitAfter is the index of the exit at which a sample leaves that has not left at this one or before.
+func (a aligned) exitAfter(exit int, scores []Scores) int {
+	for k := exit + 1; k < len(a.thresholds); k++ {
+		if a.thresholds[k].Reached(scores[k][a.gate]) {
 			return k
 		}
 	}
 	return len(a.thresholds)
+}
+
+// asked tells at which exits the policy looks at scores: those where they can let a sample leave.
+func (a aligned) asked() []bool {
+	asked := make([]bool, len(a.thresholds))
+	for k, threshold := range a.thresholds {
+		asked[k] = threshold != Never
+	}
+	return asked
 }
