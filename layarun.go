@@ -101,7 +101,7 @@ func New(b *bundle.Bundle, device *compile.Device, o Options) (*Runtime, error) 
 	if buckets == nil {
 		buckets = DefaultBuckets
 	}
-	if r.engine, err = compile.NewEngine(device.Backend, network, b.Weights, buckets, lengths(b.MaxLength)); err != nil {
+	if r.engine, err = compile.NewEngine(device, network, b.Weights, buckets, lengths(b.MaxLength)); err != nil {
 		return nil, err
 	}
 	if r.scheduler, err = schedule.New[*compile.Sample](r.engine, o.Capacity); err != nil {

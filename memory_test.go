@@ -110,7 +110,7 @@ func (e countedExecutable) Execute(inputs []compute.Buffer, donate []bool, devic
 func TestNothingStaysOnTheDevice(t *testing.T) {
 	l := &ledger{Backend: testbackend.Go(t)}
 	b := vectors(t, everyDepth())
-	r, err := layarun.New(b, &compile.Device{Backend: l, Name: "go"}, layarun.Options{Buckets: []int{1, 2, 4}})
+	r, err := layarun.New(b, &compile.Device{Backend: l, Name: "go", Workers: 1}, layarun.Options{Buckets: []int{1, 2, 4}})
 	if err != nil {
 		t.Fatal(err)
 	}

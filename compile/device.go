@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ type Device struct {
 	Name    string // "go", "xla:cpu"
 	Plugin  string // the XLA plugin's path and PJRT version; "" for go
 	Note    string // one line on what auto passed over and why; "" where there is nothing to say
+	Workers int    // how many executions run side by side to advantage, at least 1
 }
 
 // OpenDevice opens a backend by name:
@@ -76,7 +78,7 @@ func openGo(note string) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile: backend \"go\": %w", err)
 	}
-	return &Device{Backend: backend, Name: "go", Note: note}, nil
+	return &Device{Backend: backend, Name: "go", Note: note, Workers: 1}, nil
 }
 
 // openAuto tries the plugins from the fastest to the slowest device.
@@ -117,15 +119,22 @@ func openXLA(path string) (*Device, error) {
 	if err := checkPlugin(path); err != nil {
 		return nil, fmt.Errorf("compile: backend %q: the plugin cannot be loaded: %w", name, err)
 	}
+	// An asynchronous client runs one execution after another, each of which leaves cores idle between its parallel parts
+	// and in those that are not parallel. On a CPU a worker per core fills them; docs/experiments.md has the figures.
+	cpu := pluginKind(path) == "cpu"
+	workers := 1
+	if cpu {
+		workers = runtime.GOMAXPROCS(0)
+	}
 	var backend compute.Backend
 	err := guard(func() (err error) {
-		backend, err = newXLA(path + xlaOptions(path))
+		backend, err = newXLA(path+xlaOptions(path), cpu)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("compile: backend %q: plugin %s: %w", name, path, err)
 	}
-	return &Device{Backend: backend, Name: name, Plugin: path + pluginVersion(path)}, nil
+	return &Device{Backend: backend, Name: name, Plugin: path + pluginVersion(path), Workers: workers}, nil
 }
 
 // xlaName is the backend's name in tables: the kind where the file's name tells it, whatever its folder.

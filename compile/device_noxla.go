@@ -13,6 +13,6 @@ const (
 	noXLA    = "this build has no XLA: it was built without cgo, or for a system other than Linux and macOS"
 )
 
-func newXLA(string) (compute.Backend, error) { return nil, errors.New(noXLA) }
+func newXLA(string, bool) (compute.Backend, error) { return nil, errors.New(noXLA) }
 
 func pluginVersion(string) string { return "" }

@@ -15,9 +15,14 @@ const (
 	noXLA    = ""
 )
 
-// newXLA opens a client. The plugin is an absolute path, so go-xla neither searches nor installs.
-func newXLA(config string) (compute.Backend, error) {
-	b, err := xla.New(config)
+// newXLA opens a client. The plugin is an absolute path, so go-xla neither searches nor installs. A synchronous client
+// executes in the calling thread, so that calls from several goroutines run side by side.
+func newXLA(config string, synchronous bool) (compute.Backend, error) {
+	options := pjrt.NamedValuesMap{}
+	if synchronous {
+		options["asynchronous"] = false
+	}
+	b, err := xla.NewWithOptions(config, options)
 	if err != nil {
 		return nil, err // not b: a nil pointer in an interface is not nil
 	}

@@ -20,10 +20,11 @@ import (
 // Engine runs a network's segments on one backend. Weights are graph parameters, and an executable is kept per
 // signature, batch bucket and length bucket, so equal segments share it.
 //
-// Run, Compile and Executables may be called from several goroutines; executions of one backend follow one another.
+// Run, Compile and Executables may be called from several goroutines.
 type Engine struct {
 	network  *Network
 	backend  compute.Backend
+	workers  int
 	weights  layer.Weights // on the device
 	segments []engineSegment
 	buckets  []int
@@ -55,7 +56,7 @@ type engineSegment struct {
 // NewEngine prepares network with the given weights for batches of the given buckets (ascending batch sizes) and, for
 // networks over sequences, padded lengths (ascending). It compiles nothing yet. The weights are copied to the
 // device, where they stay until Close.
-func NewEngine(backend compute.Backend, network *Network, weights layer.Weights, buckets, lengths []int) (*Engine, error) {
+func NewEngine(device *Device, network *Network, weights layer.Weights, buckets, lengths []int) (*Engine, error) {
 	if err := checkBuckets("bucket", buckets); err != nil {
 		return nil, err
 	}
@@ -69,10 +70,10 @@ func NewEngine(backend compute.Backend, network *Network, weights layer.Weights,
 	if err := layer.CheckWeights(weights, network.Params()); err != nil {
 		return nil, err
 	}
-	e := &Engine{network: network, backend: backend, weights: layer.Weights{}, buckets: buckets, lengths: lengths,
+	e := &Engine{network: network, backend: device.Backend, workers: device.Workers, weights: layer.Weights{}, buckets: buckets, lengths: lengths,
 		executables: map[string]*graph.Exec{}, forms: map[form]*graph.Exec{}}
 	for name, t := range weights {
-		clone, err := t.OnDeviceClone(backend, 0)
+		clone, err := t.OnDeviceClone(device.Backend, 0)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("compile: weight %q: %w", name, err), e.Close())
 		}
@@ -142,6 +143,9 @@ func (e *Engine) Buckets() []int { return e.buckets }
 
 // Lengths are the padded lengths, ascending; one 0 for networks over fixed-size inputs.
 func (e *Engine) Lengths() []int { return e.lengths }
+
+// Workers is how many calls of Run can run side by side to advantage.
+func (e *Engine) Workers() int { return e.workers }
 
 // Executables is how many have been compiled.
 func (e *Engine) Executables() int {

@@ -99,7 +99,7 @@ func randomInputs(n *compile.Network, count int, rng *rand.Rand) []input {
 
 func newEngine(t testing.TB, b compute.Backend, n *compile.Network, w layer.Weights) *compile.Engine {
 	t.Helper()
-	e, err := compile.NewEngine(b, n, w, []int{1, 2, 4}, []int{16, 32})
+	e, err := compile.NewEngine(&compile.Device{Backend: b, Workers: 1}, n, w, []int{1, 2, 4}, []int{16, 32})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func TestPanickingBackboneIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := compile.NewEngine(testbackend.Go(t), n, weightsOf(n, 1), []int{1}, nil)
+	e, err := compile.NewEngine(&compile.Device{Backend: testbackend.Go(t), Workers: 1}, n, weightsOf(n, 1), []int{1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

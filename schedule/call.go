@@ -2,18 +2,20 @@ package schedule
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 )
 
 // call is what the jobs of one submission share.
 type call[S any] struct {
 	ctx     context.Context
+	mu      sync.Mutex // held while deliver runs
 	deliver func(i int, r Result[S])
 	// left counts the jobs without a delivery, and one more until the submission has ended.
 	left  atomic.Int64
 	ended chan struct{} // closed when left reaches 0; nil if nobody waits for that
 	stop  func() bool   // ends the watch on ctx
-	// dropped is why jobs were dropped, nil if none was. The worker writes it before left reaches 0.
+	// dropped is why jobs were dropped, nil if none was. Workers write it, under the scheduler's lock, before left reaches 0.
 	dropped error
 }
 
@@ -22,7 +24,7 @@ func (s *Scheduler[S]) newCall(ctx context.Context, jobs int, deliver func(i int
 	c := &call[S]{ctx: ctx, deliver: deliver}
 	c.left.Store(int64(jobs) + 1)
 	if ctx.Done() != nil {
-		// The worker never sleeps while samples wait, so it needs no wake-up to see this.
+		// No worker sleeps while samples wait, so none needs a wake-up to see this.
 		c.stop = context.AfterFunc(ctx, func() { s.sweepDue.Store(true) })
 	}
 	return c

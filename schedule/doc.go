@@ -12,8 +12,9 @@
 //	                                      └─ stays ──▶ queue 2 …        (a queue per segment and lane)
 //
 // A lane is a length bucket: samples of one lane can share a batch. A queue holds the survivors of several arrivals, in
-// the order in which they were admitted, so batches are refilled where samples left. One worker goroutine runs one batch
-// after another. It never waits for a batch to fill: with anything queued, the device is busy.
+// the order in which they were admitted, so batches are refilled where samples left. Workers, one for every batch that
+// the device can run side by side, run one batch after another. They never wait for a batch to fill: with anything
+// queued, all are busy.
 //
 // # Which batch is next
 //
@@ -21,8 +22,9 @@
 //  2. Else the deepest queue that fills the largest bucket: deep samples are nearest to their answer.
 //  3. Else the queue of the sample that was admitted first.
 //
-// A batch takes the first samples of its queue, all of them or the largest bucket; package compile pads it to the smallest
-// bucket that fits.
+// A batch takes the first samples of its queue, at most the largest bucket. While other workers are idle it takes its part
+// of all that waits and leaves them the rest: two half batches side by side end sooner than one whole. Package compile
+// pads a batch to the smallest bucket that fits.
 //
 // Steps 2 and 3 alone would let a stream of easy samples, which always fills queue 0, hold up a hard sample for ever.
 // So step 1: with q queues waiting, a queue that 4q batches have passed by comes first; if there are several, the one
@@ -35,6 +37,6 @@
 // A sample leaves early only because its policy is sure or because its request set a greatest depth; the second is
 // marked in the [Result]. A passed deadline is an error, not an answer from whichever exit was near.
 //
-// A cancelled or expired sample is dropped before it would be padded into a batch, at the latest when the batch that is
-// running ends. A batch that fails fails its own samples and no others.
+// A cancelled or expired sample is dropped before it would be padded into a batch, at the latest when a running
+// batch ends. A batch that fails fails its own samples and no others.
 package schedule

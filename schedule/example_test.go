@@ -13,6 +13,7 @@ type digits struct{}
 
 func (digits) Depths() []int  { return []int{0, 3} }
 func (digits) Buckets() []int { return []int{1, 4} }
+func (digits) Workers() int   { return 1 }
 func (digits) Release(int)    {}
 
 func (digits) Run(segment int, batch []int, answer bool) ([]exit.Scores, error) {

@@ -21,8 +21,11 @@ type state struct {
 // lane that fit, and is released once.
 type fake struct {
 	depths, buckets []int
+	workers         int // 0 is 1
 	// finish, if set, holds up each batch until a value is received; an error fails the batch.
 	finish chan error
+	// hold, if set, does the same for one batch.
+	hold func(batch []*state) error
 	// started is called when a batch starts.
 	started func(segment int, batch []*state, answer bool)
 
@@ -33,6 +36,7 @@ type fake struct {
 
 func (f *fake) Depths() []int  { return f.depths }
 func (f *fake) Buckets() []int { return f.buckets }
+func (f *fake) Workers() int   { return max(f.workers, 1) }
 
 func (f *fake) enter(id string, lane int, scores ...float64) *state {
 	f.mu.Lock()
@@ -56,13 +60,18 @@ func (f *fake) Run(segment int, batch []*state, answer bool) ([]exit.Scores, err
 		f.started(segment, batch, answer)
 	}
 	scores := f.run(segment, batch, answer)
-	if f.finish != nil {
-		if err := <-f.finish; err != nil {
-			for _, s := range batch {
-				f.Release(s)
-			}
-			return nil, err
+	var err error
+	switch {
+	case f.hold != nil:
+		err = f.hold(batch)
+	case f.finish != nil:
+		err = <-f.finish
+	}
+	if err != nil {
+		for _, s := range batch {
+			f.Release(s)
 		}
+		return nil, err
 	}
 	return scores, nil
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,25 +69,47 @@ type machine struct {
 
 	waiting []*subject       // in the order of admission
 	passed  map[queueKey]int // batches that have passed a queue by
-	running []*subject
-	asked   bool
+	running [][]*subject     // a batch per busy worker
 
-	want, got map[string]string // what happened: by sample, and "batch"
+	mu        sync.Mutex            // workers come side by side
+	holds     map[string]chan error // what a running batch waits for, by its first sample
+	want, got map[string]string     // what happened: by sample, and by the first sample of a running batch
+}
+
+// batchKey is where a running batch is noted.
+func batchKey(first string) string { return "batch of " + first }
+
+// inside is how many samples the scheduler holds.
+func (m *machine) inside() int {
+	n := len(m.waiting)
+	for _, batch := range m.running {
+		n += len(batch)
+	}
+	return n
 }
 
 func newMachine(t *rapid.T) *machine {
-	m := &machine{passed: map[queueKey]int{}, want: map[string]string{}, got: map[string]string{}}
+	m := &machine{passed: map[queueKey]int{}, holds: map[string]chan error{}, want: map[string]string{}, got: map[string]string{}}
 	m.net = &fake{
 		depths:  sorted(rapid.SliceOfNDistinct(rapid.IntRange(0, 6), 1, 4, rapid.ID).Draw(t, "depths")),
 		buckets: sorted(rapid.SliceOfNDistinct(rapid.IntRange(1, 5), 1, 3, rapid.ID).Draw(t, "buckets")),
-		finish:  make(chan error),
+		workers: rapid.IntRange(1, 3).Draw(t, "workers"),
+	}
+	m.net.hold = func(batch []*state) error {
+		finish := make(chan error)
+		m.mu.Lock()
+		m.holds[batch[0].id] = finish
+		m.mu.Unlock()
+		return <-finish
 	}
 	m.net.started = func(segment int, batch []*state, answer bool) {
 		var ids []string
 		for _, s := range batch {
 			ids = append(ids, s.id)
 		}
-		m.got["batch"] = fmt.Sprintf("segment %d: %v, answer %v", segment, ids, answer)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.got[batchKey(ids[0])] = fmt.Sprintf("segment %d: %v, answer %v", segment, ids, answer)
 	}
 	m.capacity = rapid.IntRange(1, 24).Draw(t, "capacity")
 	var err error
@@ -123,8 +146,8 @@ func (m *machine) submit(t *rapid.T) {
 	}
 	err = m.sched.TrySubmit(ctx, jobs, func(i int, r schedule.Result[*state]) { m.deliver(call.members[i].id, r) })
 	synctest.Wait()
-	if fits := len(m.waiting)+len(m.running)+len(jobs) <= m.capacity; fits != (err == nil) || !fits && !errors.Is(err, schedule.ErrFull) {
-		t.Fatalf("%d inside, %d more, capacity %d: got error %v", len(m.waiting)+len(m.running), len(jobs), m.capacity, err)
+	if fits := m.inside()+len(jobs) <= m.capacity; fits != (err == nil) || !fits && !errors.Is(err, schedule.ErrFull) {
+		t.Fatalf("%d inside, %d more, capacity %d: got error %v", m.inside(), len(jobs), m.capacity, err)
 	}
 	if err != nil {
 		cancel()
@@ -139,6 +162,8 @@ func (m *machine) submit(t *rapid.T) {
 }
 
 func (m *machine) deliver(id string, r schedule.Result[*state]) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.got[id] != "" {
 		m.got[id] += ", again: "
 	}
@@ -152,9 +177,10 @@ func (m *machine) deliver(id string, r schedule.Result[*state]) {
 	}
 }
 
-// next predicts what an idle scheduler does.
+// next predicts what idle workers do.
 func (m *machine) next() {
-	if m.running != nil {
+	idle := m.net.Workers() - len(m.running)
+	if idle == 0 {
 		return
 	}
 	m.waiting = slices.DeleteFunc(m.waiting, func(s *subject) bool {
@@ -180,13 +206,26 @@ func (m *machine) next() {
 	chosen := slices.MaxFunc(slices.Collect(maps.Values(queues)), func(a, b []*subject) int {
 		return slices.Compare(m.rank(a, len(queues), largest), m.rank(b, len(queues), largest))
 	})
-	m.running = chosen[:min(len(chosen), largest)]
-	m.waiting = slices.DeleteFunc(m.waiting, func(s *subject) bool { return slices.Contains(m.running, s) })
+	batch := chosen[:m.share(len(chosen), idle)]
+	m.waiting = slices.DeleteFunc(m.waiting, func(s *subject) bool { return slices.Contains(batch, s) })
 	for key := range queues {
 		m.passed[key]++
 	}
 	m.passed[keyOf(chosen[0])] = 0
-	m.predictBatch()
+	m.running = append(m.running, batch)
+	m.predictBatch(batch)
+	m.next()
+}
+
+// share is how many of the n samples of a queue a batch takes: its part of all that waits, filled up to a bucket.
+func (m *machine) share(n, idle int) int {
+	part := (len(m.waiting) + idle - 1) / idle
+	for _, bucket := range m.net.buckets {
+		if bucket >= part {
+			return min(n, bucket)
+		}
+	}
+	return min(n, slices.Max(m.net.buckets))
 }
 
 // rank orders queues by the rule of the package comment: the largest runs next.
@@ -202,34 +241,38 @@ func (m *machine) rank(queue []*subject, queues, largest int) []int {
 	return []int{0, age}
 }
 
-func (m *machine) predictBatch() {
-	segment := m.running[0].segment
+func (m *machine) predictBatch(batch []*subject) {
+	segment := batch[0].segment
 	depth := m.net.depths[segment]
 	var ids []string
-	m.asked = false
-	for _, s := range m.running {
+	asked := false
+	for _, s := range batch {
 		ids = append(ids, s.id)
 		early := slices.Contains(s.rule.policy.Exits, depth) && s.rule.min <= depth
-		m.asked = m.asked || early || depth >= s.rule.max
+		asked = asked || early || depth >= s.rule.max
 	}
-	m.want["batch"] = fmt.Sprintf("segment %d: %v, answer %v", segment, ids, m.asked)
+	m.want[batchKey(ids[0])] = fmt.Sprintf("segment %d: %v, answer %v", segment, ids, asked)
 }
 
-// finish lets the running batch end, now and then with an error.
+// finish lets one of the running batches end, now and then with an error.
 func (m *machine) finish(t *rapid.T) {
-	if m.running == nil {
+	if len(m.running) == 0 {
 		t.Skip("nothing runs")
 	}
+	at := rapid.IntRange(0, len(m.running)-1).Draw(t, "which")
+	batch := m.running[at]
+	m.running = slices.Delete(m.running, at, at+1)
 	fails := rapid.IntRange(0, 9).Draw(t, "fails") == 0
-	delete(m.want, "batch")
-	delete(m.got, "batch")
+	first := batch[0].id
+	delete(m.want, batchKey(first))
+	delete(m.got, batchKey(first))
 	var err error
 	if fails {
 		err = errors.New("broken")
 	}
-	m.net.finish <- err
+	m.holds[first] <- err
 	synctest.Wait()
-	for _, s := range m.running {
+	for _, s := range batch {
 		depth, forced := want(s.rule.policy, m.net.depths, s.scores, s.rule.min, s.rule.max)
 		switch here := m.net.depths[s.segment]; {
 		case fails:
@@ -245,7 +288,6 @@ func (m *machine) finish(t *rapid.T) {
 	}
 	number := func(s *subject) (n int) { fmt.Sscanf(s.id, "s%d", &n); return n }
 	slices.SortFunc(m.waiting, func(a, b *subject) int { return number(a) - number(b) })
-	m.running = nil
 	m.next()
 }
 
@@ -269,7 +311,7 @@ func (m *machine) check(t *rapid.T) {
 	if !maps.Equal(m.got, m.want) {
 		t.Fatalf("got\n%s\nwant\n%s", lines(m.got), lines(m.want))
 	}
-	stats, inside := m.sched.Stats(), len(m.waiting)+len(m.running)
+	stats, inside := m.sched.Stats(), m.inside()
 	queued := 0
 	for _, n := range stats.Waiting {
 		queued += n
@@ -289,7 +331,7 @@ func lines(events map[string]string) string {
 
 // end closes the scheduler, with or without patience, and looks for anything left.
 func (m *machine) end(t *rapid.T) {
-	for rapid.Bool().Draw(t, "drain") && m.running != nil {
+	for rapid.Bool().Draw(t, "drain") && len(m.running) > 0 {
 		m.finish(t)
 		m.check(t)
 	}
@@ -313,13 +355,11 @@ func (m *machine) stop() {
 	closed := make(chan error)
 	go func() { closed <- m.sched.Close(ctx) }()
 	synctest.Wait()
-	for open := true; open; {
-		select {
-		case m.net.finish <- nil:
-		case <-closed:
-			open = false
-		}
+	for len(m.running) > 0 {
+		m.holds[m.running[0][0].id] <- nil
+		m.running = m.running[1:]
 	}
+	<-closed
 	for _, call := range m.calls {
 		call.cancel()
 	}

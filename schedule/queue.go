@@ -1,6 +1,9 @@
 package schedule
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // patience is the number of batches, per queue that waits, that may pass a queue by before it comes first.
 const patience = 4
@@ -27,13 +30,14 @@ type queue[S any] struct {
 type queues[S any] struct {
 	bySegment [][]queue[S] // [segment][lane column]
 	columns   map[int]int  // lane -> column, in order of appearance
-	largest   int          // the largest bucket
-	turns     uint64       // batches begun
+	buckets   []int
+	largest   int    // the largest bucket
+	turns     uint64 // batches begun
 	admitted  uint64
 }
 
-func newQueues[S any](segments, largest int) queues[S] {
-	return queues[S]{bySegment: make([][]queue[S], segments), columns: map[int]int{}, largest: largest}
+func newQueues[S any](segments int, buckets []int) queues[S] {
+	return queues[S]{bySegment: make([][]queue[S], segments), columns: map[int]int{}, buckets: buckets, largest: buckets[len(buckets)-1]}
 }
 
 // admit puts a new sample of the lane into the first segment's queue.
@@ -99,6 +103,32 @@ func (c *queue[S]) olderThan(o *queue[S]) bool { return c.front().seq < o.front(
 func (q *queues[S]) begin(c *queue[S]) {
 	q.turns++
 	c.since = q.turns
+}
+
+// share is how many samples of c, which is not empty, the next batch takes when idle workers are free, the one that asks
+// among them: its part of all that waits, so that none stays idle, filled up to a bucket.
+func (q *queues[S]) share(c *queue[S], idle int) int {
+	n := min(c.len(), q.largest)
+	total := 0
+	for segment := range q.bySegment {
+		total += q.waiting(segment)
+	}
+	part := (total + idle - 1) / idle
+	if part >= n {
+		return n
+	}
+	at, _ := slices.BinarySearch(q.buckets, part)
+	return min(n, q.buckets[at])
+}
+
+// any reports whether a sample waits.
+func (q *queues[S]) any() bool {
+	for segment := range q.bySegment {
+		if q.waiting(segment) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // waiting returns the number of samples that wait for a segment.

@@ -27,10 +27,13 @@ type Segments[S any] interface {
 	Depths() []int
 	// Buckets lists the batch sizes that are compiled, strictly ascending.
 	Buckets() []int
+	// Workers is how many batches can run side by side, at least 1: the cores of a CPU that executes in the calling
+	// thread, 1 for an accelerator that runs one thing after another.
+	Workers() int
 	// Run takes samples of one lane, at most the largest bucket, through a segment: their states become those after it.
 	// It returns the exit's scores, one per sample, in order. With answer false no sample of the batch may leave there,
 	// and scores mean nothing. An error fails every sample of the batch and no other, and their states are given up.
-	// Run must not keep the slice. Calls do not overlap.
+	// Run must not keep the slice. Up to Workers calls overlap, each with samples of its own.
 	Run(segment int, batch []S, answer bool) ([]exit.Scores, error)
 	// Release gives up a state that will not be run again. It may be called from any goroutine, also during Run.
 	Release(S)

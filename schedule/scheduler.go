@@ -15,20 +15,22 @@ import (
 )
 
 // Scheduler runs samples through the segments of one network. Its methods may be called from any goroutine; New starts
-// its one worker and Close ends it.
+// its workers and Close ends them.
 type Scheduler[S any] struct {
 	segments Segments[S]
 	depths   []int
 	buckets  []int
 	full     *Rule
 	capacity int
+	workers  int
 	room     *semaphore.Weighted // a unit per sample inside; hands out in the order of asking
 	sweepDue atomic.Bool         // a context ended, or Close gave up waiting
-	stopped  chan struct{}       // closed when the worker has ended
+	stopped  chan struct{}       // closed when all workers have ended
 
 	mu     sync.Mutex
 	wake   sync.Cond // work arrived or Close was called
 	queues queues[S]
+	busy   int       // workers that run a batch
 	expiry time.Time // no waiting sample expires before; zero if none ever does
 	closed bool      // nothing is admitted any more
 	abort  bool      // what waits is dropped
@@ -37,7 +39,7 @@ type Scheduler[S any] struct {
 }
 
 // New starts a scheduler that holds at most capacity samples at a time. 0 stands for one largest bucket per segment and
-// one more: with that many samples of one lane inside, some queue fills a batch.
+// one more for every worker: with that many samples of one lane inside, some queue fills a batch while the others run.
 func New[S any](segments Segments[S], capacity int) (*Scheduler[S], error) {
 	depths, buckets := slices.Clone(segments.Depths()), slices.Clone(segments.Buckets())
 	if len(depths) == 0 || depths[0] < 0 || !ascending(depths) {
@@ -49,6 +51,10 @@ func New[S any](segments Segments[S], capacity int) (*Scheduler[S], error) {
 	if capacity < 0 {
 		return nil, fmt.Errorf("schedule: capacity is %d, want at least 1, or 0 for the default", capacity)
 	}
+	workers := segments.Workers()
+	if workers < 1 {
+		return nil, fmt.Errorf("schedule: workers is %d, want at least 1", workers)
+	}
 	largest, depth := buckets[len(buckets)-1], depths[len(depths)-1]
 	full, err := NewRule(exit.Full(), depths, 0, depth)
 	if err != nil {
@@ -56,14 +62,22 @@ func New[S any](segments Segments[S], capacity int) (*Scheduler[S], error) {
 	}
 	s := &Scheduler[S]{
 		segments: segments, depths: depths, buckets: buckets, full: full,
-		capacity: cmp.Or(capacity, largest*(len(depths)+1)),
+		capacity: cmp.Or(capacity, largest*(len(depths)+workers)),
 		stopped:  make(chan struct{}),
-		queues:   newQueues[S](len(depths), largest),
+		workers:  workers,
+		queues:   newQueues[S](len(depths), buckets),
 		stats:    newStats(depths),
 	}
 	s.room = semaphore.NewWeighted(int64(s.capacity))
 	s.wake.L = &s.mu
-	go s.work()
+	var running sync.WaitGroup
+	for range workers {
+		running.Go(s.work)
+	}
+	go func() {
+		running.Wait()
+		close(s.stopped)
+	}()
 	return s, nil
 }
 
@@ -81,8 +95,8 @@ func ascending(values []int) bool {
 // ErrClosed or the error of ctx, the states of the others are still the caller's. When ctx ends, the jobs that wait
 // are delivered with its error.
 //
-// deliver runs on the worker's goroutine, one call at a time, while the device waits: it must be quick, and must not
-// call Submit, Do or Close. Whatever it needs of the result's state it must read before it returns.
+// deliver runs on a worker's goroutine, one call at a time for one submission, while the worker's core waits: it must be
+// quick, and must not call Submit, Do or Close. Whatever it needs of the result's state it must read before it returns.
 func (s *Scheduler[S]) Submit(ctx context.Context, jobs []Job[S], deliver func(i int, r Result[S])) (n int, err error) {
 	return s.admit(s.newCall(ctx, len(jobs), deliver), jobs)
 }
@@ -117,12 +131,12 @@ func (s *Scheduler[S]) Do(ctx context.Context, jobs []Job[S], deliver func(i int
 }
 
 // Close ends the scheduler: from now on nothing is admitted. It waits until all samples inside are answered; when ctx
-// ends before, those that wait are delivered with ErrClosed, and Close returns the error of ctx once the batch that is
-// running has ended. When it returns, the worker has ended and Run is not called any more. Closing twice is harmless.
+// ends before, those that wait are delivered with ErrClosed, and Close returns the error of ctx once the batches that
+// run have ended. When it returns, the workers have ended and Run is not called any more. Closing twice is harmless.
 func (s *Scheduler[S]) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
-	s.wake.Signal()
+	s.wake.Broadcast()
 	s.mu.Unlock()
 	select {
 	case <-s.stopped:

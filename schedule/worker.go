@@ -7,7 +7,7 @@ import (
 	"github.com/layarun/layarun/exit"
 )
 
-// turn is one round of the worker. Its memory is used again in the next.
+// turn is one round of a worker. Its memory is used again in the next.
 type turn[S any] struct {
 	segment int
 	batch   []sample[S]
@@ -24,9 +24,8 @@ type delivery[S any] struct {
 	lost   bool // unless Run failed and has done so
 }
 
-// work runs batches until the scheduler is closed and nothing waits.
+// work runs batches until the scheduler is closed and nothing waits or runs.
 func (s *Scheduler[S]) work() {
-	defer close(s.stopped)
 	var t turn[S]
 	for s.next(&t) {
 		s.deliver(&t)
@@ -42,24 +41,30 @@ func (s *Scheduler[S]) next(t *turn[S]) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		var now time.Time
-		if !s.expiry.IsZero() {
-			now = time.Now()
-		}
+		now := s.now()
 		s.sweep(t, now)
 		s.take(t, now)
 		if len(t.batch) > 0 || len(t.out) > 0 {
 			return true
 		}
-		if s.closed {
+		if s.closed && s.busy == 0 {
+			s.wake.Broadcast() // the others see the same
 			return false
 		}
 		s.wake.Wait()
 	}
 }
 
-// sweep drops what is dead wherever it waits. It looks only when something can have died. No batch is under way here, so
-// it sees every sample inside, and the earliest deadline it notes is that of all.
+// now is the time, if it matters to anyone.
+func (s *Scheduler[S]) now() (t time.Time) {
+	if !s.expiry.IsZero() {
+		t = time.Now()
+	}
+	return t
+}
+
+// sweep drops what is dead wherever it waits. It looks only when something can have died. It does not see the samples in
+// batches that run; those are looked at when they come back.
 func (s *Scheduler[S]) sweep(t *turn[S], now time.Time) {
 	expired := !s.expiry.IsZero() && !now.Before(s.expiry)
 	if !s.sweepDue.Swap(false) && !expired {
@@ -84,7 +89,7 @@ func (s *Scheduler[S]) take(t *turn[S], now time.Time) {
 		if queue == nil {
 			return
 		}
-		for queue.len() > 0 && len(t.batch) < s.queues.largest {
+		for size := s.queues.share(queue, s.workers-s.busy); queue.len() > 0 && len(t.batch) < size; {
 			smp := queue.pop()
 			if !s.drop(t, &smp, now) {
 				t.batch = append(t.batch, smp)
@@ -94,6 +99,10 @@ func (s *Scheduler[S]) take(t *turn[S], now time.Time) {
 			t.segment = queue.segment
 			s.queues.begin(queue)
 		}
+	}
+	s.busy++
+	if s.busy < s.workers && s.queues.any() {
+		s.wake.Signal()
 	}
 }
 
@@ -132,22 +141,27 @@ func (s *Scheduler[S]) run(t *turn[S]) {
 		panic(fmt.Sprintf("schedule: segment %d returned %d scores for %d samples", t.segment, len(scores), len(t.batch)))
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy--
 	s.count(t.segment, len(t.batch))
+	now := s.now()
 	for i, smp := range t.batch {
 		if err != nil {
 			t.out = append(t.out, delivery[S]{call: smp.call, index: smp.index, result: Result[S]{Err: err}, lost: true})
 			s.stats.Failed++
+			s.stats.Delivered++
 			continue
 		}
 		leaves, forced := smp.rule.leaves(depth, scores[i])
-		if leaves || last {
+		switch {
+		case leaves || last:
 			t.out = append(t.out, s.leave(t.segment, smp, scores[i], forced))
-		} else {
+			s.stats.Delivered++
+		case !s.drop(t, &smp, now):
 			s.queues.push(t.segment+1, smp)
+			s.expire(smp.deadline)
 		}
 	}
-	s.stats.Delivered += int64(len(t.out))
-	s.mu.Unlock()
 	clear(t.batch)
 	clear(t.states)
 	t.states = t.states[:0]
@@ -173,7 +187,9 @@ func (s *Scheduler[S]) leave(segment int, smp sample[S], scores exit.Scores, for
 func (s *Scheduler[S]) deliver(t *turn[S]) {
 	for i := range t.out {
 		d := &t.out[i]
+		d.call.mu.Lock()
 		d.call.deliver(d.index, d.result)
+		d.call.mu.Unlock()
 		if !d.lost {
 			s.segments.Release(d.state)
 		}
