@@ -39,6 +39,9 @@ var allowed = map[string][]string{
 	// What is on disk.
 	"bundle": {"backbone", "exit", "internal/safetensors", "laya", "layer", "prune"},
 
+	// Networks of other programs become bundles; it knows files and weights, and runs nothing.
+	"pretrained": {"backbone", "bundle", "internal/safetensors", "internal/token", "laya", "layer"},
+
 	// The only place where rule meets executable, and what serves it.
 	".":     {"bundle", "compile", "exit", "internal/token", "laya", "schedule"},
 	"serve": {".", "exit"},
@@ -74,7 +77,7 @@ var forbidden = []struct {
 }
 
 // tensorful lists what may import GoMLX. The rest of the module decides and holds no tensors.
-var tensorful = []string{"layer", "backbone", "backbone/backbonetest", "laya", "compile", "bundle", "prune", "train",
+var tensorful = []string{"layer", "backbone", "backbone/backbonetest", "laya", "compile", "bundle", "pretrained", "prune", "train",
 	"internal/safetensors", "internal/reftest", "internal/testbackend", "internal/token", "exit/score.go"}
 
 func TestImportsAreAllowed(t *testing.T) {

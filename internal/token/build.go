@@ -50,6 +50,10 @@ func Build(texts []string, size int) ([]byte, error) {
 			add(word)
 		}
 	}
+	return f.write()
+}
+
+func (f *builtFile) write() ([]byte, error) {
 	data, err := json.MarshalIndent(f, "", " ")
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
@@ -83,6 +87,39 @@ func empty() *builtFile {
 		f.PostProcessor.SpecialTokens[token] = specialToken{ID: token, IDs: []int{f.Model.Vocab[token]}, Tokens: []string{token}}
 	}
 	return f
+}
+
+// Basic says how BERT's basic tokenizer treats text before words are looked up. The zero value is that of a cased model.
+type Basic struct {
+	Lowercase    bool
+	StripAccents *bool // nil: as Lowercase
+	KeepChinese  bool  // Chinese characters are not words of their own
+}
+
+// FromVocabulary writes the tokenizer.json of BERT's tokenizer for the lines of its vocab.txt, whose numbers are the ids.
+// As there, of two equal lines the second counts.
+func FromVocabulary(lines []string, b Basic) ([]byte, error) {
+	f := empty()
+	f.Normalizer.Lowercase, f.Normalizer.StripAccents, f.Normalizer.HandleChineseChars = b.Lowercase, b.StripAccents, !b.KeepChinese
+	f.Model.Vocab = map[string]int{}
+	for id, line := range lines {
+		f.Model.Vocab[strings.TrimRight(line, "\r\n")] = id
+	}
+	f.AddedTokens = nil
+	for _, token := range append(slices.Clone(specials), "[MASK]") {
+		id, known := f.Model.Vocab[token]
+		if !known && token != "[MASK]" {
+			return nil, fmt.Errorf("token: the vocabulary of %d lines has no %s", len(lines), token)
+		}
+		if known {
+			f.AddedTokens = append(f.AddedTokens, addedToken{ID: id, Content: token, Special: true})
+		}
+	}
+	slices.SortFunc(f.AddedTokens, func(a, b addedToken) int { return cmp.Compare(a.ID, b.ID) })
+	for _, token := range specials[2:] {
+		f.PostProcessor.SpecialTokens[token] = specialToken{ID: token, IDs: []int{f.Model.Vocab[token]}, Tokens: []string{token}}
+	}
+	return f.write()
 }
 
 // builtFile has the fields that other readers of the format expect besides.

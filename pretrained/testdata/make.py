@@ -1,0 +1,116 @@
+"""Writes the checkpoints beside this file and what the reference makes of them.
+
+    python -m venv venv && venv/bin/pip install -r requirements.txt
+    venv/bin/python make.py [name ...]
+    venv/bin/python make.py FOLDER      # writes expected.safetensors and texts.json beside a real text model
+
+Each folder holds a tiny network with random weights, saved by transformers itself, and expected.safetensors: the ids of
+some texts or some images, the hidden states of every depth and the logits. Weights are far from their usual starts, so
+that no term of the computation is too small to be seen. The same versions write the same bytes.
+"""
+import json
+import pathlib
+import shutil
+import sys
+
+import numpy as np
+import torch
+import transformers as hf
+from safetensors.numpy import save_file
+
+HERE = pathlib.Path(__file__).parent
+TEXTS = ["the cat sat on the mat", "Caf\u00e9, d\u00e9j\u00e0 vu!", "a", "\u4e2d\u6587 cat \U0001f600 unaffable"]
+WORDS = ["the", "cat", "sat", "on", "mat", "cafe", "deja", "vu", "a", "un", "##aff", "##able", ",", "!", "\u4e2d", "c", "##t", "##s"]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+SIZES = dict(vocab_size=len(SPECIAL + WORDS) + 2, hidden_size=12, num_hidden_layers=2, num_attention_heads=3,
+             intermediate_size=20, max_position_embeddings=24)  # no two sizes are equal
+LABELS = dict(id2label={0: "no", 1: "perhaps", 2: "yes"}, label2id={"no": 0, "perhaps": 1, "yes": 2})
+
+
+def randomise(model, seed):
+    generator = torch.Generator().manual_seed(seed)
+    for name, p in model.named_parameters():
+        noise = torch.randn(p.shape, generator=generator)
+        scale = 0.5 if p.dim() > 1 else 0.2
+        p.data = scale * noise + (1 if "norm" in name.lower() and name.endswith("weight") else 0)
+    return model.eval()
+
+
+def save(name, model, **options):
+    folder = HERE / name
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder, **options)
+    return folder
+
+
+def vocabulary(folder, **options):
+    (folder / "vocab.txt").write_text("\n".join(SPECIAL + WORDS) + "\n")
+    tokenizer = hf.BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=24, **options)
+    tokenizer.save_pretrained(folder)
+    for extra in ["special_tokens_map.json", "vocab.txt"]:
+        (folder / extra).unlink(missing_ok=True)
+    return tokenizer
+
+
+def expect(folder, model, inputs, kept):
+    """Runs the reference; kept are the arrays of the input to write down."""
+    with torch.no_grad():
+        out = model(**inputs, output_hidden_states=True)
+    arrays = {"input." + k: v.numpy().astype(np.float32) for k, v in inputs.items() if k in kept}
+    for k, state in enumerate(out.hidden_states):
+        arrays["state.%d" % k] = state.numpy()
+    if "logits" in out:
+        arrays["logits"] = out.logits.numpy()
+    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / "expected.safetensors")
+
+
+def texts(folder, model, tokenizer):
+    inputs = tokenizer(TEXTS, padding=True, return_tensors="pt", return_token_type_ids=False)
+    (folder / "texts.json").write_text(json.dumps(TEXTS) + "\n")
+    expect(folder, model, inputs, ["input_ids", "attention_mask"])
+
+
+def bert():
+    model = randomise(hf.BertForSequenceClassification(hf.BertConfig(**SIZES, **LABELS)), 1)
+    folder = save("bert", model)
+    texts(folder, model, vocabulary(folder))
+
+
+def minilm():
+    """An encoder without a head, in float16 and several shards, with vocab.txt alone and the files of sentence-transformers."""
+    model = randomise(hf.BertModel(hf.BertConfig(**SIZES, hidden_act="gelu_new")), 2).half().float()
+    folder = save("minilm", model.half(), max_shard_size="5KB")
+    tokenizer = vocabulary(folder, do_lower_case=False)
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("\n".join(SPECIAL + WORDS) + "\n")
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 16, "do_lower_case": false}\n')
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(
+        '{"word_embedding_dimension": 12, "pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true}\n')
+    texts(folder, model.float(), tokenizer)
+
+
+def distilbert():
+    config = hf.DistilBertConfig(vocab_size=SIZES["vocab_size"], max_position_embeddings=24, n_layers=2, n_heads=3, dim=12,
+                                 hidden_dim=20, sinusoidal_pos_embds=True, **LABELS)
+    model = randomise(hf.DistilBertForSequenceClassification(config), 3).bfloat16().float()
+    folder = save("distilbert", model.bfloat16())
+    texts(folder, model.float(), vocabulary(folder, strip_accents=False))
+
+
+FAMILIES = {f.__name__: f for f in [bert, minilm, distilbert]}
+
+
+def reference(folder):
+    """What transformers makes of texts with a real checkpoint; see acceptance_test.go."""
+    texts(folder, hf.AutoModel.from_pretrained(folder).eval(), hf.AutoTokenizer.from_pretrained(folder))
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or FAMILIES:
+        if name not in FAMILIES:
+            reference(pathlib.Path(name))
+            continue
+        FAMILIES[name]()
+        for path in (HERE / name).rglob("*.safetensors"):
+            path.chmod(0o644)
