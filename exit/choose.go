@@ -11,14 +11,14 @@ type Choice struct {
 	Exits    []int      `json:"exits"`    // depths of the early exits that are kept, ascending
 	Verdicts []Verdict  `json:"verdicts"` // of every early exit, in order of depth
 	Stages   StageTimes `json:"stages"`
-	// Times per sample on validation, µs, at the allowed risk: with exits off, with all exits, with those kept.
+	// Mean times per sample on validation, µs, at up to the allowed risk: with exits off, with all exits, with those kept.
 	Off  float64 `json:"off_us"`
 	All  float64 `json:"all_us"`
 	Kept float64 `json:"kept_us"`
 }
 
-// Verdict is what became of an exit. The utility is that under the policy by which it was decided: for an exit that is
-// kept the last one, for another the one before it was switched off.
+// Verdict is what became of an exit. The utility is that by which it was decided: for an exit that is kept the last one, for
+// another the one before it was switched off.
 type Verdict struct {
 	Utility
 	Kept   bool   `json:"kept"`
@@ -35,8 +35,9 @@ const (
 )
 
 // ChooseExits switches off exits that cost more time than they save: greedy backward elimination on the validation table.
-// The thresholds of a set of exits are those that [NewPath] lays for it, at the last step whose validation risk is at most
-// o.Eps. The exit of lowest utility goes first, if its utility is not above 0; the others' thresholds are then chosen
+// A set of exits is judged by the path that [NewPath] lays for it, at the last steps whose validation risk is at most a
+// quarter, a half, three quarters and all of o.Eps: the certificate will stop somewhere below, and which exits are used
+// depends on where. Shares, times and utilities are means over these four policies. The exit of lowest utility goes first, if its utility is not above 0; the others' thresholds are then chosen
 // again, and the exit stays off if the mean time per sample has not risen, else the next one is tried. So the result is
 // never slower on validation than all exits are, nor than none. Of equal utilities the shallower exit goes first: the
 // deeper one answers better.
@@ -117,23 +118,44 @@ func arrange(t *Table, exits []int, s StageTimes, o Options) (arrangement, error
 	if err != nil {
 		return a, fmt.Errorf("exits %v: %w", exits, err)
 	}
-	step := 0
-	for i := range path.Steps {
-		if path.Steps[i].Risk <= o.Eps {
-			step = i
+	a.mean = 0
+	for quarter := range quarters {
+		all, mean, err := Utilities(t, path.Policy(path.lastBelow(o.Eps*float64(quarter+1)/quarters)), s)
+		if err != nil {
+			return a, err
 		}
-	}
-	all, mean, err := Utilities(t, path.Policy(step), s)
-	if err != nil {
-		return a, err
-	}
-	a.mean = mean
-	for _, u := range all {
-		if slices.Contains(exits, u.Depth) {
-			a.utilities = append(a.utilities, u)
+		a.mean += mean / quarters
+		all = slices.DeleteFunc(all, func(u Utility) bool { return !slices.Contains(exits, u.Depth) })
+		if a.utilities == nil {
+			a.utilities = make([]Utility, len(all))
+		}
+		for i, u := range all {
+			a.utilities[i] = a.utilities[i].plus(u, 1./quarters)
 		}
 	}
 	return a, nil
+}
+
+// quarters are the parts of the allowed risk at which a set of exits is judged.
+const quarters = 4
+
+// lastBelow is the last step whose validation risk is at most eps; there is always "never", whose risk is 0.
+func (p Path) lastBelow(eps float64) int {
+	last := 0
+	for i, step := range p.Steps {
+		if step.Risk <= eps {
+			last = i
+		}
+	}
+	return last
+}
+
+// plus adds the utility of the same exit under another policy, with a weight.
+func (u Utility) plus(v Utility, weight float64) Utility {
+	return Utility{
+		Depth: v.Depth, Share: u.Share + weight*v.Share, Gain: u.Gain + weight*v.Gain,
+		Cost: u.Cost + weight*v.Cost, Net: u.Net + weight*v.Net,
+	}
 }
 
 // without switches off the exit of lowest utility that the rest is no slower without; nil if there is none.

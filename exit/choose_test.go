@@ -133,3 +133,14 @@ func TestChooseExitsKeepsWhatIsFree(t *testing.T) {
 		t.Errorf("%v µs with exits, %v without, want a saving", c.Kept, c.Off)
 	}
 }
+
+// One of 200 answers may be wrong: then all samples leave at depth 0. At less risk only half of them do, and the others at
+// depth 1. A certificate may stop at either, so depth 1 stays on.
+func TestChooseExitsKeepsWhatCarefulPoliciesUse(t *testing.T) {
+	table := leavers(append(times(99, "SS", "RS"), "SS", "-S")...)
+	s := stages([]float64{1, 10, 100}, []float64{2, 4, 0})
+	c := choose(t, table, s)
+	if !slices.Equal(c.Exits, []int{0, 1}) || c.Verdicts[1].Share <= 0 {
+		t.Errorf("%+v, want both exits kept", c)
+	}
+}

@@ -23,6 +23,9 @@
 // (fixed sequence testing: Angelopoulos et al., Learn then Test, arXiv 2110.01052). The last policy that passed is the
 // answer. [Calibrate] does both.
 //
+// Before that [ChooseExits] may switch off exits that cost more time than they save, by measured times and the validation
+// split alone.
+//
 // # What a certificate is
 //
 // A [Certificate] says: with probability at least 1 - delta over the draw of the calibration split, the risk of this policy

@@ -12,7 +12,7 @@ import (
 )
 
 // leavers is a table of two classes with exits at depths 0, 1, …, the last of them right for all samples. Each sample is a
-// string of a letter per early exit: S sure and right, W sure and wrong, - unsure and wrong.
+// string of a letter per early exit: S sure and right, W sure and wrong, R unsure and right, - as unsure and wrong.
 func leavers(samples ...string) *exit.Table {
 	t := &exit.Table{Bundle: "bundle", Split: "split", Classes: []string{"a", "b"}}
 	for k := range len(samples[0]) + 1 {
@@ -23,7 +23,7 @@ func leavers(samples ...string) *exit.Table {
 	for _, s := range samples {
 		var logits [][]float32
 		for _, kind := range s {
-			logits = append(logits, map[rune][]float32{'S': {9, 0}, 'W': {0, 9}, '-': {0, 0.1}}[kind])
+			logits = append(logits, map[rune][]float32{'S': {9, 0}, 'W': {0, 9}, 'R': {0.1, 0}, '-': {0, 0.1}}[kind])
 		}
 		add(t, 0, append(logits, []float32{9, 0}))
 	}

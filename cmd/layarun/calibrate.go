@@ -18,8 +18,9 @@ import (
 
 // calibrateOptions are the flags of calibrate.
 type calibrateOptions struct {
-	maxDrop, delta   float64
-	risk, gate, name string
+	maxDrop, delta          float64
+	risk, gate, name, exits string
+	batch                   int
 }
 
 func newCalibrateCmd(a *app) *cobra.Command {
@@ -39,16 +40,27 @@ The certificate names the network, the path and the calibration split, and is vo
 pruning and changed data drop it. Calibrating again with another target is allowed, and said: each certificate holds
 with its own probability, but whoever tries targets until one passes has a weaker promise than it states.
 
+With --exits auto the segments of the network are timed with and without their answers, and exits that cost more time
+than they save on validation are switched off before anything is certified. This depends on a clock, so it is not the
+default, and an exit whose utility is near zero may be kept in one run and not in the next. The list it prints, given to
+--exits, makes the same choice again without a clock. --batch 1 judges by the time of single samples; a larger one by
+that of full batches, as under load.
+
 If nothing can be certified the bundle stays as it is and the exit code is 3.`,
 		Example: `  layarun calibrate runs/digits/bundle --max-drop 2
-  layarun calibrate runs/mine/bundle --risk consistency --max-drop 1 --name careful`,
+  layarun calibrate runs/mine/bundle --risk consistency --max-drop 1 --name careful
+  layarun calibrate runs/mine/bundle --exits auto --batch 8`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := o.exit()
 			if err != nil {
 				return err
 			}
-			return a.calibrate(cmd.Context(), args[0], o.name, options)
+			wanted, err := o.wanted(cmd.Flags().Changed("batch"))
+			if err != nil {
+				return err
+			}
+			return a.calibrate(cmd.Context(), args[0], o.name, options, wanted)
 		},
 	}
 	f := cmd.Flags()
@@ -57,6 +69,8 @@ If nothing can be certified the bundle stays as it is and the exit code is 3.`,
 	f.Float64Var(&o.delta, "delta", 0.05, "largest probability that the certificate is wrong")
 	f.StringVar(&o.gate, "gate", "auto", "confidence score: auto, "+strings.Join(exit.Gates, ", "))
 	f.StringVar(&o.name, "name", "default", "name of the policy; one of this name is replaced")
+	f.StringVar(&o.exits, "exits", "all", "where samples may leave: all exits, auto (those that earn their time), or depths as 2,4,6")
+	f.IntVar(&o.batch, "batch", 1, "with --exits auto: batch size at which segments are timed")
 	a.addBackendFlag(cmd)
 	a.addDataFlag(cmd)
 	return cmd
@@ -98,9 +112,15 @@ type calibrated struct {
 	Digest    string        `json:"digest"`
 	Backend   string        `json:"backend"`
 	Certified bool          `json:"certified"`
+	Choice    *exit.Choice  `json:"choice,omitempty"` // of exits, with --exits auto
 	Policy    exit.Policy   `json:"policy"`
 	Splits    []splitEffect `json:"splits"` // what the policy does on validation and calibration
 	Report    exit.Report   `json:"report"`
+}
+
+// exitsEarn reports whether a choice of exits, if one was made, left any of the network's.
+func (c *calibrated) exitsEarn() bool {
+	return c.Choice == nil || len(c.Choice.Exits) > 0 || len(c.Choice.Verdicts) == 0
 }
 
 // splitEffect is what a policy does on a split.
@@ -114,7 +134,7 @@ type splitEffect struct {
 	MACs    float64 `json:"macs_share"` // mean, of the network's with exits off
 }
 
-func (a *app) calibrate(ctx context.Context, dir, name string, o exit.Options) error {
+func (a *app) calibrate(ctx context.Context, dir, name string, o exit.Options, w wantedExits) error {
 	b, err := openBundle(dir)
 	if err != nil {
 		return err
@@ -127,28 +147,28 @@ func (a *app) calibrate(ctx context.Context, dir, name string, o exit.Options) e
 		return fmt.Errorf("data %q has %d validation and %d calibration samples, want some of each", b.Data.Name, splits.Validation.Len(), splits.Calibration.Len())
 	}
 	a.sayReadBefore(b, o)
-	backend, tables, err := a.scoreAll(ctx, b, splits.Validation, splits.Calibration)
+	c := calibrated{Bundle: dir, Digest: b.Digest(), Policy: exit.Full()}
+	tables, err := a.scoreBoth(ctx, b, splits, o, w, &c)
 	if err != nil {
 		return err
 	}
-	policy, report, err := exit.Calibrate(tables[0], tables[1], o)
-	if err != nil {
-		return err
-	}
-	policy.Name = name
-	c := calibrated{Bundle: dir, Digest: b.Digest(), Backend: backend, Certified: policy.Certificate.Step > 0, Policy: policy, Report: report}
-	for i, split := range []string{"validation", "calibration"} {
-		c.Splits = append(c.Splits, effect(split, tables[i], policy))
+	if c.exitsEarn() {
+		if err := c.calibrate(tables, name, o); err != nil {
+			return err
+		}
 	}
 	if c.Certified {
 		b.Policies = slices.DeleteFunc(slices.Clone(b.Policies), func(p exit.Policy) bool { return p.Name == name })
-		b.Policies = slices.Insert(b.Policies, 0, policy)
+		b.Policies = slices.Insert(b.Policies, 0, c.Policy)
 		if err := b.Save(dir); err != nil {
 			return err
 		}
 	}
 	if err := a.showCalibrated(c); err != nil {
 		return err
+	}
+	if !c.exitsEarn() {
+		return noExitEarns(dir, c)
 	}
 	if !c.Certified {
 		return notCertified(dir, c.Policy.Certificate)
@@ -181,26 +201,59 @@ func (a *app) sayReadBefore(b *bundle.Bundle, o exit.Options) {
 	}
 }
 
-// scoreAll makes the score tables of sets.
-func (a *app) scoreAll(ctx context.Context, b *bundle.Bundle, sets ...*dataset.Set) (backend string, tables []*exit.Table, err error) {
+// scoreBoth makes the score tables of validation and calibration, with the exits that are wanted. It notes backend and
+// choice in c.
+func (a *app) scoreBoth(ctx context.Context, b *bundle.Bundle, splits *dataset.Splits, o exit.Options, w wantedExits, c *calibrated) ([]*exit.Table, error) {
 	device, err := a.openDevice()
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	defer device.Close()
+	c.Backend = device.Name
 	runtime, err := layarun.New(b, device, layarun.Options{})
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	defer runtime.Close()
-	for _, set := range sets {
+	if err := w.check(runtime.Exits()); err != nil {
+		return nil, err
+	}
+	var tables []*exit.Table
+	for _, set := range []*dataset.Set{splits.Validation, splits.Calibration} {
 		table, err := a.score(ctx, runtime, set)
 		if err != nil {
-			return "", nil, err
+			return nil, err
 		}
 		tables = append(tables, table)
 	}
-	return device.Name, tables, nil
+	if w.all {
+		return tables, nil
+	}
+	if w.auto {
+		if c.Choice, err = a.chooseExits(ctx, runtime, splits.Validation, tables[0], o, w.batch); err != nil {
+			return nil, err
+		}
+		w.depths = c.Choice.Exits
+	}
+	for i, t := range tables {
+		if tables[i], err = t.Restrict(func(depth int) bool { return slices.Contains(w.depths, depth) }); err != nil {
+			return nil, err
+		}
+	}
+	return tables, nil
+}
+
+// calibrate certifies on the tables of validation and calibration.
+func (c *calibrated) calibrate(tables []*exit.Table, name string, o exit.Options) (err error) {
+	if c.Policy, c.Report, err = exit.Calibrate(tables[0], tables[1], o); err != nil {
+		return err
+	}
+	c.Policy.Name = name
+	c.Certified = c.Policy.Certificate.Step > 0
+	for i, split := range []string{"validation", "calibration"} {
+		c.Splits = append(c.Splits, effect(split, tables[i], c.Policy))
+	}
+	return nil
 }
 
 // score makes the score table of a set, with a progress bar.
@@ -222,6 +275,11 @@ func effect(split string, t *exit.Table, p exit.Policy) splitEffect {
 func (a *app) showCalibrated(c calibrated) error {
 	if a.json {
 		return a.emit("calibrate/1", c)
+	}
+	if c.Choice != nil {
+		if err := a.showChoice(*c.Choice, c.Backend); err != nil {
+			return err
+		}
 	}
 	if !c.Certified {
 		return nil // the error says why

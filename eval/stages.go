@@ -1,0 +1,166 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/layarun/layarun"
+	"github.com/layarun/layarun/exit"
+)
+
+// StageOptions say how stages are timed.
+type StageOptions struct {
+	Batch       int
+	Repetitions int                   // 0: as many as take four seconds, from 5 to 101
+	Progress    func(done, total int) // may be nil; total is 0 where it is not known
+}
+
+// Bounds of the number of repetitions that is chosen by itself.
+const (
+	fewestStages = 5
+	mostStages   = 101
+	stagesTime   = 4 * time.Second
+)
+
+// StageTimes measures what the stages of the inputs' network take at a batch size, and how much longer with an answer at
+// their exit: the cost of asking. In every repetition a batch goes through the whole network once without and once with
+// the answers, in turns whose order goes round; the times are medians, and the cost of asking is the median of the
+// differences within a repetition, or 0 if that is negative. One pass of each that is not counted compiles.
+//
+// Samples of sequences are timed at each of their padded lengths, and the times weighed with how frequent it is. A batch
+// is filled by taking samples again where there are too few.
+//
+// It is the time of the segments run one after another: of the work that exits make for the scheduler and of batches that
+// shrink where samples leave it knows nothing. At batch 1 there is none of the second.
+func StageTimes(ctx context.Context, in *Inputs, o StageOptions) (exit.StageTimes, error) {
+	s := exit.StageTimes{Batch: o.Batch, Exits: in.runtime.Exits()}
+	if o.Batch < 1 || o.Repetitions < 0 {
+		return s, fmt.Errorf("eval: stages: batch is %d and repetitions %d, want at least 1, and at least 0", o.Batch, o.Repetitions)
+	}
+	if in.Len() == 0 {
+		return s, fmt.Errorf("eval: stages: %w", ErrEmpty)
+	}
+	lanes := in.lanes(o.Batch)
+	if err := timeLanes(ctx, in.runtime, lanes, o); err != nil {
+		return s, fmt.Errorf("eval: stages at batch %d: %w", o.Batch, err)
+	}
+	s.Run, s.Ask = make([]float64, len(s.Exits)), make([]float64, len(s.Exits))
+	for _, l := range lanes {
+		s.Repetitions = len(l.silent)
+		if err := l.add(&s); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// lane is a batch of one padded length and what it took.
+type lane struct {
+	request layarun.Request
+	share   float64             // of the samples that have this length
+	silent  [][]layarun.Stretch // [repetition][segment], without answers
+	asked   [][]layarun.Stretch // with
+}
+
+// lanes makes a batch of every padded length, in ascending order.
+func (in *Inputs) lanes(batch int) []*lane {
+	members := map[int][]int{}
+	for i := range in.Len() {
+		length := 0
+		if in.tokens != nil {
+			length = in.runtime.PaddedLength(len(in.tokens[i]))
+		}
+		members[length] = append(members[length], i)
+	}
+	var lanes []*lane
+	for _, length := range slices.Sorted(maps.Keys(members)) {
+		samples := members[length]
+		l := &lane{share: float64(len(samples)) / float64(in.Len())}
+		for i := range batch {
+			at := samples[i%len(samples)]
+			one := in.Request(at, at+1)
+			l.request.Tokens = append(l.request.Tokens, one.Tokens...)
+			l.request.Values = append(l.request.Values, one.Values...)
+		}
+		lanes = append(lanes, l)
+	}
+	return lanes
+}
+
+// timeLanes traces every lane with and without answers, in turns.
+func timeLanes(ctx context.Context, r *layarun.Runtime, lanes []*lane, o StageOptions) error {
+	var start time.Time
+	turns := 2 * len(lanes)
+	for repetition := -1; ; repetition++ { // -1 warms up
+		if repetition == 0 {
+			start = time.Now()
+		}
+		if enough(o.Repetitions, repetition, start) {
+			return nil
+		}
+		for turn := range turns {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			t := (turn + repetition + turns) % turns
+			l := lanes[t/2]
+			l.request.AllExits = t%2 == 1
+			stretches, err := r.Trace(l.request)
+			if err != nil {
+				return err
+			}
+			switch {
+			case repetition < 0:
+			case l.request.AllExits:
+				l.asked = append(l.asked, stretches)
+			default:
+				l.silent = append(l.silent, stretches)
+			}
+		}
+		if o.Progress != nil {
+			o.Progress(repetition+1, o.Repetitions)
+		}
+	}
+}
+
+// enough tells whether so many repetitions will do.
+func enough(wanted, done int, start time.Time) bool {
+	if wanted > 0 {
+		return done == wanted
+	}
+	return done == mostStages || done >= fewestStages && time.Since(start) > stagesTime
+}
+
+// add adds the lane's part of the times to s.
+func (l *lane) add(s *exit.StageTimes) error {
+	stage := 0
+	perSample := l.share / float64(s.Batch)
+	for i, segment := range l.silent[0] {
+		var run, ask []float64
+		for repetition := range l.silent {
+			silent, asked := l.silent[repetition][i].Time, l.asked[repetition][i].Time
+			run = append(run, micros(silent))
+			ask = append(ask, micros(asked-silent))
+		}
+		took, err := NewSpread(run)
+		if err != nil {
+			return err
+		}
+		more, err := NewSpread(ask)
+		if err != nil {
+			return err
+		}
+		s.Run[stage] += perSample * took.Median
+		if segment.Depth < s.Exits[stage] || stage == len(s.Exits)-1 {
+			continue // no exit, or the last, which answers in both
+		}
+		s.Ask[stage] += perSample * max(0, more.Median)
+		stage++
+	}
+	return nil
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
