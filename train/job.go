@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/gomlx/compute"
@@ -28,7 +29,8 @@ type Job struct {
 	// Tokens encodes texts, with at most MaxLength ids each; unused for images and tables.
 	Tokens    *token.Tokenizer
 	MaxLength int
-	// Start are the weights to begin with; nil draws fresh ones from the seed.
+	// Start are the weights to begin with: all of the backbone's, and those of taps and head that are not to be drawn from
+	// the seed. nil draws all.
 	Start layer.Weights
 	// Dir is the run folder; empty keeps nothing on disk, and then nothing can be resumed.
 	Dir string
@@ -142,6 +144,21 @@ func (j Job) identity() (string, error) {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// first are the weights before the first step.
+func (j Job) first() (layer.Weights, error) {
+	weights := j.fresh()
+	if j.Start == nil {
+		return weights, nil
+	}
+	for _, p := range layer.ParamsOf(backbone.Ops(j.Network.Backbone)...) {
+		if j.Start[p.Name] == nil {
+			return nil, fmt.Errorf("train: start: weight %q of the backbone is missing", p.Name)
+		}
+	}
+	maps.Copy(weights, j.Start)
+	return weights, nil
 }
 
 // fresh draws the first weights from the seed and sets the stem's statistics, if it has any, from the training data.

@@ -33,7 +33,8 @@ type Recipe struct {
 	// Head is a prefix head that reads every depth, unless it says otherwise. Classes are those of the data.
 	Head  json.RawMessage `json:"head"`
 	Train Config          `json:"train"`
-	// Start is the folder of a bundle to train on from, its network and its weights; backbone and head are then left out.
+	// Start is the folder of a bundle to train on from, its network and its weights; backbone is then left out. With a head
+	// other than the bundle's, or a bundle that has none, the backbone's weights get a new head.
 	Start string `json:"start,omitempty"`
 }
 
@@ -118,7 +119,7 @@ type Resolved struct {
 	// Tokenizer is tokenizer.json and Tokens what it reads; nil unless the data is text.
 	Tokenizer []byte
 	Tokens    *token.Tokenizer
-	// Start are the weights to begin with; nil unless the recipe starts from a bundle.
+	// Start are the weights to begin with; nil unless the recipe starts from a bundle, and without those of a new head.
 	Start layer.Weights
 }
 

@@ -115,9 +115,9 @@ func (r *run) begin() error {
 	if r.identity, err = r.job.identity(); err != nil {
 		return err
 	}
-	start := r.job.Start
-	if start == nil {
-		start = r.job.fresh()
+	start, err := r.job.first()
+	if err != nil {
+		return err
 	}
 	if err := layer.CheckWeights(start, r.stepper.params); err != nil {
 		return err
