@@ -37,15 +37,26 @@ func ReLU(x *graph.Node) *graph.Node {
 	return graph.Max(x, graph.ScalarZero(x.Graph(), x.DType()))
 }
 
-// LayerNorm normalises the last axis of x to mean 0 and variance 1, then applies name.gain and name.bias.
+// LayerNorm normalises the last axis of x to mean 0 and variance 1, then applies name.gain and name.bias. In inference it
+// is one operation where the backend has it; its gradient would need the plain form as well.
 func LayerNorm(p *Pass, name string, x *graph.Node, epsilon float64) *graph.Node {
+	gain, bias := p.Param(name+".gain"), p.Param(name+".bias")
+	plain := func() *graph.Node { return layerNorm(x, gain, bias, epsilon) }
+	if p.Training() {
+		return plain()
+	}
+	y, _ := graph.InternalFusedOpCaller(func() *graph.Node {
+		return graph.BackendFusedLayerNorm(x, []int{x.Rank() - 1}, epsilon, gain, bias)
+	}, plain, true)
+	return y
+}
+
+func layerNorm(x, gain, bias *graph.Node, epsilon float64) *graph.Node {
 	last := x.Rank() - 1
 	centred := graph.Sub(x, graph.ReduceAndKeep(x, graph.ReduceMean, last))
 	variance := graph.ReduceAndKeep(graph.Square(centred), graph.ReduceMean, last)
 	y := graph.Div(centred, graph.Sqrt(graph.AddScalar(variance, epsilon)))
-	gain := graph.ExpandLeftToRank(p.Param(name+".gain"), y.Rank())
-	bias := graph.ExpandLeftToRank(p.Param(name+".bias"), y.Rank())
-	return graph.Add(graph.Mul(y, gain), bias)
+	return graph.Add(graph.Mul(y, graph.ExpandLeftToRank(gain, y.Rank())), graph.ExpandLeftToRank(bias, y.Rank()))
 }
 
 // LayerNormParams declares the parameters of [LayerNorm].
