@@ -57,7 +57,11 @@ func (b *Baseline) verify(networks map[string]Tables) error {
 type Collection struct {
 	Results   map[string]*Result // by name
 	Baselines map[string]*Baseline
-	Footprint *Footprint // nil if it was not measured
+	Footprint *Footprint // nil if it was not measured, as are those below
+	Kept      *Kept
+	Overhead  *Overhead
+	Scheduler *Scheduler
+	Peers     *Peers
 }
 
 // Collect reads the result files below the folder of the benchmarks. Files of other schemas belong to other programs and
@@ -99,6 +103,17 @@ func (c *Collection) add(path string) error {
 	case FootprintSchema:
 		c.Footprint = new(Footprint)
 		err = strict.Decode(text, c.Footprint)
+	case PeersSchema:
+		c.Peers, err = LoadPeers(path)
+	case KeptSchema:
+		c.Kept = new(Kept)
+		err = strict.Decode(text, c.Kept)
+	case OverheadSchema:
+		c.Overhead = new(Overhead)
+		err = strict.Decode(text, c.Overhead)
+	case SchedulerSchema:
+		c.Scheduler = new(Scheduler)
+		err = strict.Decode(text, c.Scheduler)
 	}
 	return err
 }
