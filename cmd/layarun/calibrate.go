@@ -41,7 +41,8 @@ pruning and changed data drop it. Calibrating again with another target is allow
 with its own probability, but whoever tries targets until one passes has a weaker promise than it states.
 
 With --exits auto the segments of the network are timed with and without their answers, and exits that cost more time
-than they save on validation are switched off before anything is certified. This depends on a clock, so it is not the
+than they save on validation are switched off before anything is certified. What it prints are means over the policies
+at a quarter, a half, three quarters and all of --max-drop on validation. This depends on a clock, so it is not the
 default, and an exit whose utility is near zero may be kept in one run and not in the next. The list it prints, given to
 --exits, makes the same choice again without a clock. --batch 1 judges by the time of single samples; a larger one by
 that of full batches, as under load.
@@ -199,48 +200,6 @@ func (a *app) sayReadBefore(b *bundle.Bundle, o exit.Options) {
 		a.say("policy %q was certified on this calibration split before (%s below %g points); each certificate holds by itself, not all of them together",
 			p.Name, c.Risk, 100*c.Eps)
 	}
-}
-
-// scoreBoth makes the score tables of validation and calibration, with the exits that are wanted. It notes backend and
-// choice in c.
-func (a *app) scoreBoth(ctx context.Context, b *bundle.Bundle, splits *dataset.Splits, o exit.Options, w wantedExits, c *calibrated) ([]*exit.Table, error) {
-	device, err := a.openDevice()
-	if err != nil {
-		return nil, err
-	}
-	defer device.Close()
-	c.Backend = device.Name
-	runtime, err := layarun.New(b, device, layarun.Options{})
-	if err != nil {
-		return nil, err
-	}
-	defer runtime.Close()
-	if err := w.check(runtime.Exits()); err != nil {
-		return nil, err
-	}
-	var tables []*exit.Table
-	for _, set := range []*dataset.Set{splits.Validation, splits.Calibration} {
-		table, err := a.score(ctx, runtime, set)
-		if err != nil {
-			return nil, err
-		}
-		tables = append(tables, table)
-	}
-	if w.all {
-		return tables, nil
-	}
-	if w.auto {
-		if c.Choice, err = a.chooseExits(ctx, runtime, splits.Validation, tables[0], o, w.batch); err != nil {
-			return nil, err
-		}
-		w.depths = c.Choice.Exits
-	}
-	for i, t := range tables {
-		if tables[i], err = t.Restrict(func(depth int) bool { return slices.Contains(w.depths, depth) }); err != nil {
-			return nil, err
-		}
-	}
-	return tables, nil
 }
 
 // calibrate certifies on the tables of validation and calibration.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/layarun/layarun"
+	"github.com/layarun/layarun/bundle"
 	"github.com/layarun/layarun/dataset"
 	"github.com/layarun/layarun/eval"
 	"github.com/layarun/layarun/exit"
@@ -51,6 +52,48 @@ func (w wantedExits) check(exits []int) error {
 		}
 	}
 	return nil
+}
+
+// scoreBoth makes the score tables of validation and calibration, with the exits that are wanted. It notes backend and
+// choice in c.
+func (a *app) scoreBoth(ctx context.Context, b *bundle.Bundle, splits *dataset.Splits, o exit.Options, w wantedExits, c *calibrated) ([]*exit.Table, error) {
+	device, err := a.openDevice()
+	if err != nil {
+		return nil, err
+	}
+	defer device.Close()
+	c.Backend = device.Name
+	runtime, err := layarun.New(b, device, layarun.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer runtime.Close()
+	if err := w.check(runtime.Exits()); err != nil {
+		return nil, err
+	}
+	var tables []*exit.Table
+	for _, set := range []*dataset.Set{splits.Validation, splits.Calibration} {
+		table, err := a.score(ctx, runtime, set)
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, table)
+	}
+	if w.all {
+		return tables, nil
+	}
+	if w.auto {
+		if c.Choice, err = a.chooseExits(ctx, runtime, splits.Validation, tables[0], o, w.batch); err != nil {
+			return nil, err
+		}
+		w.depths = c.Choice.Exits
+	}
+	for i, t := range tables {
+		if tables[i], err = t.Restrict(func(depth int) bool { return slices.Contains(w.depths, depth) }); err != nil {
+			return nil, err
+		}
+	}
+	return tables, nil
 }
 
 // chooseExits times the segments on the validation samples and decides which exits to keep.
