@@ -3,6 +3,7 @@ package compile
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -19,8 +20,15 @@ type Network struct {
 	Head     laya.Head
 }
 
+// ErrNoHead is the error of NewNetwork for a head that is the zero value: that of an imported backbone, say, which answers
+// nothing before it has been trained with a head.
+var ErrNoHead = errors.New("compile: the network has no head yet, so it cannot answer")
+
 // NewNetwork joins a valid backbone and the head described by c. The head's last read must be the backbone's depth.
 func NewNetwork(b backbone.Backbone, c laya.Config) (*Network, error) {
+	if reflect.ValueOf(c).IsZero() {
+		return nil, ErrNoHead
+	}
 	if err := errors.Join(b.Validate(), c.Validate()); err != nil {
 		return nil, err
 	}

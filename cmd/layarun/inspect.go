@@ -48,8 +48,8 @@ type inspected struct {
 	Digest     string             `json:"digest"`
 	CreatedBy  string             `json:"created_by"`
 	Format     int                `json:"format"`
-	Backbone   json.RawMessage    `json:"backbone"` // these three as in the manifest
-	Head       json.RawMessage    `json:"head"`
+	Backbone   json.RawMessage    `json:"backbone"`       // these three as in the manifest
+	Head       json.RawMessage    `json:"head,omitempty"` // missing where there is none yet
 	Input      json.RawMessage    `json:"input"`
 	Classes    []string           `json:"classes"`
 	Parameters int64              `json:"parameters"`
@@ -79,13 +79,19 @@ func inspect(dir string) (*inspected, error) {
 	if err != nil {
 		return nil, err
 	}
-	network, err := compile.NewNetwork(b.Backbone, b.Head)
+	var network *compile.Network // stays nil without a head
+	if b.HasHead() {
+		if network, err = compile.NewNetwork(b.Backbone, b.Head); err != nil {
+			return nil, err
+		}
+	}
+	params, err := b.Params()
 	if err != nil {
 		return nil, err
 	}
 	v := &inspected{Name: b.Name, Digest: b.Digest(), CreatedBy: b.CreatedBy, Classes: b.Classes, Blocks: inspectBlocks(b, network),
 		Policies: b.Policies, Data: b.Data, Train: b.Train, Profile: b.Profile, Plan: b.Plan}
-	for _, p := range network.Params() {
+	for _, p := range params {
 		v.Parameters += int64(product(p.Dims))
 	}
 	return v, v.readManifest(dir)
@@ -122,7 +128,7 @@ func inspectBlocks(b *bundle.Bundle, network *compile.Network) []inspectedBlock 
 			op, removable = block.Op, block.Removable
 		}
 		v := inspectedBlock{Depth: k, State: b.Backbone.State(k)[0].Dims, MACs: op.MACs(b.MaxLength), Removable: removable,
-			Read: slices.Contains(b.Head.Reads, k), Exit: slices.Contains(network.Exits(), k)}
+			Read: slices.Contains(b.Head.Reads, k), Exit: network != nil && slices.Contains(network.Exits(), k)}
 		for _, p := range op.Params {
 			v.Parameters += int64(product(p.Dims))
 		}
@@ -145,13 +151,19 @@ func (a *app) showInspected(v *inspected) error {
 		name string
 		text json.RawMessage
 	}{{"backbone", v.Backbone}, {"head", v.Head}} {
+		if part.text == nil {
+			line(part.name, "none yet; layarun train --start gives it one")
+			continue
+		}
 		var short bytes.Buffer
 		if err := json.Compact(&short, part.text); err != nil {
 			return err
 		}
 		line(part.name, "%s", &short)
 	}
-	line("classes", "%d: %s", len(v.Classes), shortList(v.Classes, 8))
+	if len(v.Classes) > 0 {
+		line("classes", "%d: %s", len(v.Classes), shortList(v.Classes, 8))
+	}
 	line("parameters", "%s", grouped(v.Parameters))
 	if v.Data != nil {
 		line("data", "%s, seed %d; splits train %.8s, validation %.8s, calibration %.8s, test %.8s", v.Data.Name, v.Data.Seed,

@@ -20,6 +20,7 @@ import (
 // with a func newXCmd(*app) *cobra.Command, and one line here.
 func verbs() []func(*app) *cobra.Command {
 	return []func(*app) *cobra.Command{
+		newImportCmd,
 		newTrainCmd,
 		newProfileCmd,
 		newPruneCmd,

@@ -31,6 +31,11 @@ func TestScripts(t *testing.T) {
 			env.Setenv("LANG", "C.UTF-8")
 			tiny, err := filepath.Abs(tinyBundle)
 			env.Setenv("TINY", tiny)
+			if err != nil {
+				return err
+			}
+			checkpoints, err := filepath.Abs("../../pretrained/testdata")
+			env.Setenv("CHECKPOINTS", checkpoints)
 			return err
 		},
 		Condition: func(name string) (bool, error) {

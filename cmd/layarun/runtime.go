@@ -52,6 +52,9 @@ func (a *app) openRuntime(dir string, o layarun.Options) (*bundle.Bundle, *opene
 	r, err := layarun.New(b, device, o)
 	if err != nil {
 		device.Close()
+		if errors.Is(err, compile.ErrNoHead) {
+			err = withHint(err, "layarun train DATA --start "+dir)
+		}
 		return nil, nil, err
 	}
 	running := &opened{r, device}

@@ -52,7 +52,7 @@ var allowed = map[string][]string{
 	// Training writes bundles; nothing that serves them may see it (forbidden, below).
 	"train": {"backbone", "bundle", "compile", "dataset", "internal/safetensors", "internal/token", "laya", "layer"},
 
-	"cmd/layarun": {".", "bundle", "compile", "dataset", "eval", "exit", "laya", "prune", "serve", "train"},
+	"cmd/layarun": {".", "bundle", "compile", "dataset", "eval", "exit", "laya", "pretrained", "prune", "serve", "train"},
 
 	"internal/arch":        {},
 	"internal/docs":        {},
