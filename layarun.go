@@ -104,6 +104,9 @@ func New(b *bundle.Bundle, device *compile.Device, o Options) (*Runtime, error) 
 	if r.engine, err = compile.NewEngine(device, network, b.Weights, buckets, lengths(b.MaxLength)); err != nil {
 		return nil, err
 	}
+	for _, p := range append([]exit.Policy{exit.Full()}, b.Policies...) {
+		r.engine.Fuse(append(p.Open(), network.Backbone.Depth()))
+	}
 	if r.scheduler, err = schedule.New[*compile.Sample](r.engine, o.Capacity); err != nil {
 		return nil, errors.Join(err, r.engine.Close())
 	}

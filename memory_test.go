@@ -134,7 +134,7 @@ func TestNothingStaysOnTheDevice(t *testing.T) {
 
 	broken, executions := errors.New("broken"), 0
 	l.executed = func() error {
-		if executions++; executions%3 == 0 {
+		if executions++; executions%2 == 0 {
 			return broken
 		}
 		return nil

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -241,18 +242,17 @@ func TestForced(t *testing.T) {
 	}
 }
 
-// Exits off: no logits and no scores but those of the answer. Of these four blocks the first takes 5 numbers, not 8, so
-// the segments have executables of their own at depths 0 and 1, one inside, and the last one's, with its answer. Asking
-// for all exits then needs two more, at 0 and 1 with their answers; inside they are the last one's.
+// Exits off: one launch. Whoever asks for what happens on the way goes segment by segment. Of these four blocks the first
+// takes 5 numbers, not 8, so the segments have executables of their own at depths 0 and 1, and one for all deeper.
 func TestExitsOff(t *testing.T) {
 	for _, c := range []struct {
-		request layarun.Request
-		want    int
+		request   layarun.Request
+		want, all int
 	}{
-		{layarun.Request{Policy: "full"}, 4},
-		{layarun.Request{Policy: "full", Explain: true}, 4},
-		{layarun.Request{Threshold: ptr(math.Inf(1))}, 4},
-		{layarun.Request{Policy: "full", MaxExit: ptr(2)}, 3}, // nothing but 0, 1, and 2 with its answer
+		{layarun.Request{Policy: "full"}, 1, 4},
+		{layarun.Request{Policy: "full", Explain: true}, 3, 3},
+		{layarun.Request{Threshold: ptr(math.Inf(1))}, 1, 4},
+		{layarun.Request{Policy: "full", MaxExit: ptr(2)}, 3, 3}, // nothing is fused to depth 2
 	} {
 		r := open(t, vectors(t, everyDepth()), first(t))
 		c.request.Values = numbers(1, 1)
@@ -262,8 +262,8 @@ func TestExitsOff(t *testing.T) {
 		}
 		c.request.AllExits = true
 		predict(t, r, c.request)
-		if got := r.Executables(); got != c.want+2 {
-			t.Errorf("%+v needs %d executables, want %d", c.request, got, c.want+2)
+		if got := r.Executables(); got != c.all {
+			t.Errorf("%+v needs %d executables, want %d", c.request, got, c.all)
 		}
 	}
 }
@@ -326,13 +326,13 @@ func TestOpenAndClose(t *testing.T) {
 	}
 }
 
-// Compiling stops between two executables.
+// Compiling stops between two executables: those under way are finished, no other is begun.
 func TestCompileStops(t *testing.T) {
 	r := open(t, vectors(t, everyDepth()), first(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	compiled := 0
 	err := r.Compile(ctx, func(done, total int) { compiled = done; cancel() })
-	if !errors.Is(err, context.Canceled) || compiled != 1 {
-		t.Errorf("error %v after %d executables, want canceled after 1", err, compiled)
+	if most := runtime.GOMAXPROCS(0); !errors.Is(err, context.Canceled) || compiled < 1 || compiled > most {
+		t.Errorf("error %v after %d executables, want canceled after 1 to %d", err, compiled, most)
 	}
 }

@@ -1,19 +1,19 @@
 package compile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
+	"golang.org/x/sync/errgroup"
 
-	"github.com/layarun/layarun/exit"
 	"github.com/layarun/layarun/layer"
 )
 
@@ -22,35 +22,28 @@ import (
 //
 // Run, Compile and Executables may be called from several goroutines.
 type Engine struct {
-	network  *Network
-	backend  compute.Backend
-	workers  int
-	weights  layer.Weights // on the device
-	segments []engineSegment
-	buckets  []int
-	lengths  []int
+	network *Network
+	backend compute.Backend
+	workers int
+	weights layer.Weights // on the device
+	spans   map[span]*stretch
+	depths  []int // by segment
+	buckets []int
+	lengths []int
 
 	mu          sync.Mutex
 	executables map[string]*graph.Exec // by what they compute and for which shapes
 	forms       map[form]*graph.Exec   // the same, by where they are needed
 }
 
+// span is a run of segments, from first to last.
+type span struct{ first, last int }
+
 // form says where an executable is needed.
 type form struct {
-	segment int
-	answer  bool
-	bucket  int
-	length  int
-}
-
-// engineSegment is a segment with its weights, in the order in which its executable takes them. What every batch needs
-// is worked out once.
-type engineSegment struct {
-	Segment
-	state, carry []layer.Spec // of the inputs; state is nil for segment 0, which takes the samples' input
-	weights      []*tensors.Tensor
-	silent       int // how many of the weights the form without an answer takes
-	parts        int // of state and carry after the segment
+	span
+	bucket int
+	length int
 }
 
 // NewEngine prepares network with the given weights for batches of the given buckets (ascending batch sizes) and, for
@@ -70,7 +63,8 @@ func NewEngine(device *Device, network *Network, weights layer.Weights, buckets,
 	if err := layer.CheckWeights(weights, network.Params()); err != nil {
 		return nil, err
 	}
-	e := &Engine{network: network, backend: device.Backend, workers: device.Workers, weights: layer.Weights{}, buckets: buckets, lengths: lengths,
+	e := &Engine{network: network, backend: device.Backend, workers: device.Workers, weights: layer.Weights{},
+		spans: map[span]*stretch{}, buckets: buckets, lengths: lengths,
 		executables: map[string]*graph.Exec{}, forms: map[form]*graph.Exec{}}
 	for name, t := range weights {
 		clone, err := t.OnDeviceClone(device.Backend, 0)
@@ -79,23 +73,27 @@ func NewEngine(device *Device, network *Network, weights layer.Weights, buckets,
 		}
 		e.weights[name] = clone
 	}
-	depth, reads := 0, network.Head.Config().Reads
 	for i, s := range network.Segments() {
-		es := engineSegment{Segment: s, carry: network.Head.Carry(-1)}
-		es.silent = len(es.names(false))
-		es.parts = len(network.Backbone.State(s.Depth)) + len(network.Head.Carry(s.Depth))
-		if i > 0 {
-			es.state, es.carry = network.Backbone.State(depth), network.Head.Carry(reads[i-1])
-		}
-		for _, op := range s.ops(true) {
-			for _, p := range op.Params {
-				es.weights = append(es.weights, e.weights[op.FullName(p)])
-			}
-		}
-		e.segments = append(e.segments, es)
-		depth = s.Depth
+		e.depths = append(e.depths, s.Depth)
+		e.spans[span{i, i}] = e.newStretch(span{i, i})
 	}
 	return e, nil
+}
+
+// Fuse prepares executables that go from one of these exits (ascending depths) to the next in one launch: what Run is
+// asked for by samples that can leave there and nowhere else. It must be called before the first Run.
+func (e *Engine) Fuse(exits []int) {
+	first := 0
+	for _, depth := range exits {
+		last, ok := slices.BinarySearch(e.depths, depth)
+		if !ok {
+			continue
+		}
+		if s := (span{first, last}); e.spans[s] == nil {
+			e.spans[s] = e.newStretch(s)
+		}
+		first = last + 1
+	}
 }
 
 func checkBuckets(name string, sizes []int) error {
@@ -130,13 +128,7 @@ func (e *Engine) Close() error {
 func (e *Engine) Network() *Network { return e.network }
 
 // Depths lists the depth reached by each segment, ascending; the last is the network's depth.
-func (e *Engine) Depths() []int {
-	var depths []int
-	for _, s := range e.segments {
-		depths = append(depths, s.Depth)
-	}
-	return depths
-}
+func (e *Engine) Depths() []int { return slices.Clone(e.depths) }
 
 // Buckets are the batch sizes that have executables, ascending.
 func (e *Engine) Buckets() []int { return e.buckets }
@@ -154,52 +146,64 @@ func (e *Engine) Executables() int {
 	return len(e.executables)
 }
 
-// Compile compiles every executable that Run can ask for and reports each to progress, which may be nil. When ctx ends it
-// stops before the next one and returns the error of ctx.
+// Compile compiles every executable that Run can ask for, several at a time, and reports each to progress, which may be
+// nil and is called by one goroutine at a time. When ctx ends it starts no other and returns the error of ctx.
 func (e *Engine) Compile(ctx context.Context, progress func(done, total int)) error {
-	var order []form
-	known := map[*graph.Exec]bool{}
-	for _, f := range e.allForms() {
-		exec, err := e.executable(f)
-		if err != nil {
-			return err
-		}
-		if !known[exec] {
-			known[exec] = true
-			order = append(order, f)
-		}
+	order, err := e.distinctForms()
+	if err != nil {
+		return err
 	}
-	for done, f := range order {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := e.compileForm(f); err != nil {
-			return fmt.Errorf("compile: segment to depth %d, batch %d: %w", e.segments[f.segment].Depth, f.bucket, err)
-		}
-		if progress != nil {
-			progress(done+1, len(order))
-		}
+	var mu sync.Mutex
+	done := 0
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for _, f := range order {
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := e.compileForm(f); err != nil {
+				return e.failed(f, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if done++; progress != nil {
+				progress(done, len(order))
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
 }
 
-// allForms lists what Run can be asked for: every segment with its answer where it has one, and without where the
-// samples may go on.
-func (e *Engine) allForms() []form {
-	var all []form
-	for i, s := range e.segments {
-		for _, answer := range []bool{true, false} {
-			if answer && s.Answer == nil || !answer && i == len(e.segments)-1 {
-				continue
-			}
-			for _, length := range e.lengths {
-				for _, bucket := range e.buckets {
-					all = append(all, form{i, answer, bucket, length})
+// failed says in which form something went wrong.
+func (e *Engine) failed(f form, err error) error {
+	return fmt.Errorf("compile: segment to depth %d, batch %d: %w", e.depths[f.last], f.bucket, err)
+}
+
+// distinctForms lists one form of every executable, the costliest first, so that the last to end began early.
+func (e *Engine) distinctForms() ([]form, error) {
+	var order []form
+	known := map[*graph.Exec]bool{}
+	spans := slices.SortedFunc(maps.Keys(e.spans), func(a, b span) int {
+		return cmp.Or(cmp.Compare(b.last-b.first, a.last-a.first), cmp.Compare(a.first, b.first))
+	})
+	for _, s := range spans {
+		for _, length := range slices.Backward(e.lengths) {
+			for _, bucket := range slices.Backward(e.buckets) {
+				f := form{s, bucket, length}
+				exec, err := e.executable(f)
+				if err != nil {
+					return nil, err
+				}
+				if !known[exec] {
+					known[exec] = true
+					order = append(order, f)
 				}
 			}
 		}
 	}
-	return all
+	return order, nil
 }
 
 func (e *Engine) compileForm(f form) error {
@@ -208,7 +212,7 @@ func (e *Engine) compileForm(f form) error {
 		return err
 	}
 	return guard(func() error {
-		_, err := exec.Compile(e.inputShapes(f)...)
+		_, err := exec.Compile(e.spans[f.span].inputShapes(e.network, f)...)
 		return err
 	})
 }
@@ -220,12 +224,12 @@ func (e *Engine) executable(f form) (*graph.Exec, error) {
 	if exec, ok := e.forms[f]; ok {
 		return exec, nil
 	}
-	s := e.segments[f.segment]
+	s := e.spans[f.span]
 	key := s.key(f)
 	exec, ok := e.executables[key]
 	if !ok {
 		var err error
-		exec, err = graph.NewExec(e.backend, func(in []*graph.Node) []*graph.Node { return e.segmentGraph(s, f.answer, in) })
+		exec, err = graph.NewExec(e.backend, func(in []*graph.Node) []*graph.Node { return s.build(e.network.Head, in) })
 		if err != nil {
 			return nil, fmt.Errorf("compile: %w", err)
 		}
@@ -233,85 +237,4 @@ func (e *Engine) executable(f form) (*graph.Exec, error) {
 	}
 	e.forms[f] = exec
 	return exec, nil
-}
-
-// key says what an executable computes and for which shapes: the signatures, the sizes of all inputs, and which weights
-// are one and the same.
-func (s engineSegment) key(f form) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s; batch %d; length %d;", s.signature(f.answer), f.bucket, f.length)
-	for _, spec := range slices.Concat(s.state, s.carry) {
-		fmt.Fprintf(&b, " %v", spec.Dims)
-	}
-	first := map[string]int{}
-	for i, name := range s.names(f.answer) {
-		if _, tied := first[name]; !tied {
-			first[name] = i
-		}
-		fmt.Fprintf(&b, " %d%v", first[name], s.weights[i].Shape().Dimensions)
-	}
-	return b.String()
-}
-
-// weightsOf are the weights that a form takes.
-func (s *engineSegment) weightsOf(answer bool) []*tensors.Tensor {
-	if answer {
-		return s.weights
-	}
-	return s.weights[:s.silent]
-}
-
-// names are the full names of the weights that a form takes, in order; tied ones repeat.
-func (s engineSegment) names(answer bool) []string {
-	var names []string
-	for _, op := range s.ops(answer) {
-		for _, p := range op.Params {
-			names = append(names, op.FullName(p))
-		}
-	}
-	return names
-}
-
-// segmentGraph builds a segment. Inputs: the sample (segment 0) or state and carry, then the weights. Outputs: state,
-// carry, value, then where they exist score, and with an answer logits and gate scores.
-func (e *Engine) segmentGraph(s engineSegment, answer bool, in []*graph.Node) []*graph.Node {
-	defer layer.ErrorsOnly()
-	parts := max(len(s.state), 1)
-	state, rest := in[:parts], in[parts:]
-	var carry []*graph.Node
-	if s.state == nil {
-		carry = e.network.Head.Start(in[0].Graph(), in[0].Shape().Dim(0))
-	} else {
-		carry, rest = rest[:len(s.carry)], rest[len(s.carry):]
-	}
-	b := &layer.Binding{Weights: map[string]*graph.Node{}}
-	for i, name := range s.names(answer) {
-		b.Weights[name] = rest[i]
-	}
-	out := s.apply(b, state, carry, answer)
-	nodes := append(slices.Concat(out.state, out.carry), out.value)
-	if out.score != nil {
-		nodes = append(nodes, out.score)
-	}
-	if out.logits != nil {
-		nodes = append(nodes, out.logits, exit.Score(out.logits))
-	}
-	return nodes
-}
-
-// inputShapes are the shapes of segmentGraph's inputs.
-func (e *Engine) inputShapes(f form) []shapes.Shape {
-	s := e.segments[f.segment]
-	specs := slices.Concat(s.state, s.carry)
-	if s.state == nil {
-		specs = []layer.Spec{e.network.Backbone.Input()}
-	}
-	var all []shapes.Shape
-	for _, spec := range specs {
-		all = append(all, spec.Shape(f.bucket, f.length))
-	}
-	for _, w := range s.weightsOf(f.answer) {
-		all = append(all, w.Shape())
-	}
-	return all
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -178,7 +179,7 @@ func segmentsEqualOneGraph(t *testing.T, d *compile.Device) {
 						if len(batch) == 0 {
 							continue
 						}
-						scores, err := e.Run(i, batch, true)
+						scores, err := e.Run(i, i, batch)
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -189,6 +190,47 @@ func segmentsEqualOneGraph(t *testing.T, d *compile.Device) {
 			for k, s := range samples {
 				checkClose(t, fmt.Sprintf("sample %d", k), s.AllLogits(), whole(t, n, w, inputs[k]))
 				e.Release(s)
+			}
+		})
+	}
+}
+
+// Segments fused into one launch answer as they do one by one, for whatever exits; a sample that keeps what it passes, and
+// exits that nothing was fused for, go one by one.
+func TestFusedSegmentsEqualOneGraph(t *testing.T) { onEach(t, fusedSegmentsEqualOneGraph) }
+
+func fusedSegmentsEqualOneGraph(t *testing.T, d *compile.Device) {
+	for name, n := range networks(t) {
+		if d.Name != "go" && strings.Contains(name, " ") {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			w := weightsOf(n, 7)
+			e := newEngine(t, d.Backend, n, w)
+			exits := n.Exits()
+			deepest := exits[len(exits)-1]
+			e.Fuse([]int{deepest})
+			e.Fuse([]int{exits[0], deepest})
+			last := len(e.Depths()) - 1
+			in := randomInputs(n, 1, rand.New(rand.NewPCG(5, 5)))[0]
+			want := whole(t, n, w, in)[len(exits)-1:]
+			for _, keep := range []compile.Keep{0, compile.KeepValues} {
+				for _, way := range [][]int{{last}, {slices.Index(e.Depths(), exits[0]), last}, {last / 2, last}} {
+					s := start(t, e, in)
+					s.Keep = keep
+					for first := 0; first <= last; first = way[0] + 1 {
+						for way[0] < first {
+							way = way[1:]
+						}
+						scores, err := e.Run(first, way[0], []*compile.Sample{s})
+						if err != nil {
+							t.Fatal(err)
+						}
+						checkScores(t, []*compile.Sample{s}, scores, n, e.Depths()[way[0]])
+					}
+					checkClose(t, fmt.Sprint("through ", way), [][]float32{s.Logits()}, want)
+					e.Release(s)
+				}
 			}
 		})
 	}
@@ -238,7 +280,7 @@ func contributionsSumToLogits(t *testing.T, d *compile.Device) {
 	}
 	s := start(t, e, randomInputs(n, 1, rand.New(rand.NewPCG(1, 2)))[0])
 	for i, depth := range e.Depths() {
-		if _, err := e.Run(i, []*compile.Sample{s}, true); err != nil {
+		if _, err := e.Run(i, i, []*compile.Sample{s}); err != nil {
 			t.Fatal(err)
 		}
 		contributions, sum, err := laya.Contributions(n.Head.Config(), host, depth, s.Scores(), s.Values())
@@ -281,7 +323,7 @@ func TestExecutablesAreShared(t *testing.T) {
 		before := e.Executables()
 		s := start(t, e, input{tokens: []int32{1, 2, 3}})
 		for i := range e.Depths() {
-			if _, err := e.Run(i, []*compile.Sample{s}, true); err != nil {
+			if _, err := e.Run(i, i, []*compile.Sample{s}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -290,9 +332,9 @@ func TestExecutablesAreShared(t *testing.T) {
 		}
 		return before
 	}
-	// 3 buckets × 2 lengths × (stem and block, each with and without an answer)
-	if two, five := count(2), count(5); two != 24 || five != 24 {
-		t.Fatalf("%d executables for 2 blocks, %d for 5, want 24 for both", two, five)
+	// 3 buckets × 2 lengths × (stem and block)
+	if two, five := count(2), count(5); two != 12 || five != 12 {
+		t.Fatalf("%d executables for 2 blocks, %d for 5, want 12 for both", two, five)
 	}
 }
 
@@ -307,7 +349,7 @@ func nanStaysInItsRow(t *testing.T, d *compile.Device) {
 	inputs[0].values[2] = float32(math.NaN())
 	batch := []*compile.Sample{start(t, e, inputs[0]), start(t, e, inputs[1])}
 	for i := range e.Depths() {
-		scores, err := e.Run(i, batch, true)
+		scores, err := e.Run(i, i, batch)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -40,11 +40,11 @@ func TestPanickingBackboneIsAnError(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range 2 {
-			if _, err := e.Run(i, []*compile.Sample{s}, true); err != nil {
+			if _, err := e.Run(i, i, []*compile.Sample{s}); err != nil {
 				t.Fatalf("segment %d, before the broken block: %v", i, err)
 			}
 		}
-		if _, err := e.Run(2, []*compile.Sample{s}, true); err == nil || !strings.Contains(err.Error(), "no such block") {
+		if _, err := e.Run(2, 2, []*compile.Sample{s}); err == nil || !strings.Contains(err.Error(), "no such block") {
 			t.Fatalf("error %v, want the panic's", err)
 		}
 		if err := e.Compile(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "no such block") {

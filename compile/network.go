@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/gomlx/gomlx/core/graph"
 
@@ -169,15 +168,6 @@ func (s Segment) apply(b *layer.Binding, state, carry []*graph.Node, answer bool
 		}
 	}
 	return out
-}
-
-// signature names the computation of the segment: segments with equal signatures and equal shapes share an executable.
-func (s Segment) signature(answer bool) string {
-	var parts []string
-	for _, op := range s.ops(answer) {
-		parts = append(parts, op.Signature)
-	}
-	return strings.Join(parts, " | ")
 }
 
 func (s Segment) ops(answer bool) []layer.Op {

@@ -9,23 +9,29 @@ import (
 
 	"github.com/layarun/layarun/backbone"
 	"github.com/layarun/layarun/exit"
+	"github.com/layarun/layarun/laya"
 )
 
-// Run takes samples, all of one lane and at most the largest bucket of them, through segment i. With answer it fills
-// their logits and returns their gate scores; without, nobody may leave and the scores mean nothing, unless a sample
-// keeps all answers. A segment that cannot answer never does. On an error the samples are released.
-func (e *Engine) Run(i int, samples []*Sample, answer bool) ([]exit.Scores, error) {
-	s := &e.segments[i]
-	keeps := func(s *Sample) bool { return s.Keep&KeepAnswers != 0 }
-	answer = s.Answer != nil && (answer || slices.ContainsFunc(samples, keeps))
+// Run takes samples, all of one lane and at most the largest bucket of them, through the segments first to last, and
+// returns their gate scores there. Without an answer at the last segment the scores mean nothing. It takes one launch if
+// [Engine.Fuse] prepared the span and no sample keeps anything on the way, else one per segment. On an error the samples
+// are released.
+func (e *Engine) Run(first, last int, samples []*Sample) ([]exit.Scores, error) {
 	at, _ := slices.BinarySearch(e.buckets, len(samples))
 	if at == len(e.buckets) || len(samples) == 0 {
 		return nil, e.fail(samples, fmt.Errorf("compile: a batch has %d samples, want 1 to %d", len(samples), e.buckets[len(e.buckets)-1]))
 	}
-	f := form{segment: i, answer: answer, bucket: e.buckets[at], length: e.lengths[samples[0].Lane]}
+	keeps := func(s *Sample) bool { return s.Keep != 0 }
+	step := last - first + 1
+	if e.spans[span{first, last}] == nil || slices.ContainsFunc(samples, keeps) {
+		step = 1
+	}
 	scores := make([]exit.Scores, len(samples))
-	if err := guard(func() error { return e.run(f, samples, scores) }); err != nil {
-		return nil, e.fail(samples, fmt.Errorf("compile: segment to depth %d, batch %d: %w", s.Depth, f.bucket, err))
+	for ; first <= last; first += step {
+		f := form{span{first, first + step - 1}, e.buckets[at], e.lengths[samples[0].Lane]}
+		if err := guard(func() error { return e.run(f, samples, scores) }); err != nil {
+			return nil, e.fail(samples, e.failed(f, err))
+		}
 	}
 	return scores, nil
 }
@@ -49,7 +55,7 @@ func (e *Engine) run(f form, samples []*Sample, scores []exit.Scores) error {
 	if err != nil {
 		return err
 	}
-	weights := e.segments[f.segment].weightsOf(f.answer)
+	weights := e.spans[f.span].weights
 	args := make([]any, 0, len(inputs)+len(weights))
 	for _, t := range inputs {
 		args = append(args, t)
@@ -73,51 +79,28 @@ func finalize(all []*tensors.Tensor) {
 	}
 }
 
-// accept moves the samples to the rows of a segment's outputs, or frees the outputs if one cannot be read.
+// accept moves the samples to the rows of a launch's outputs and takes in its report, or frees the outputs if that
+// cannot be read.
 func (e *Engine) accept(f form, samples []*Sample, scores []exit.Scores, out []*tensors.Tensor) error {
-	parts := e.segments[f.segment].parts
-	rest := out[parts:]
-	var value, score, logits, gate matrix
-	var err error
-	next := func(to *matrix) {
-		if err == nil && len(rest) > 0 {
-			*to, err = hostMatrix(rest[0])
-			rest[0].MustFinalizeAll()
-			rest = rest[1:]
-		}
-	}
-	next(&value)
-	if len(rest) == 1 || len(rest) == 3 {
-		next(&score)
-	}
-	next(&logits)
-	next(&gate)
-	if err != nil {
-		finalize(out[:parts])
-		finalize(rest)
-		return err
-	}
-	batch := &rows{parts: out[:parts], bucket: f.bucket}
+	s := e.spans[f.span]
+	batch := &rows{parts: out[:s.parts], bucket: f.bucket}
 	batch.live.Store(int32(len(samples)))
-	kind := e.network.Head.Config().Kind
-	for row, sample := range samples {
-		e.Release(sample)
-		sample.batch, sample.row, sample.values, sample.tokens = batch, row, nil, nil
-		sample.remember(kind, row, value, score, logits)
-		if f.answer {
-			copy(scores[row][:], gate.row(row))
+	each := e.network.Head.Config().Kind == laya.Prefix
+	err := tensors.ConstFlatData(out[s.parts], func(flat []float32) {
+		width := len(flat) / f.bucket
+		for row, sample := range samples {
+			e.Release(sample)
+			sample.batch, sample.row, sample.values, sample.tokens = batch, row, nil, nil
+			r := s.read(flat[row*width:][:width])
+			sample.remember(r, each)
+			scores[row] = r.gates
 		}
-	}
-	return nil
-}
-
-// hostMatrix copies a tensor [rows, …] to the host.
-func hostMatrix(t *tensors.Tensor) (matrix, error) {
-	data, err := tensors.CopyFlatData[float32](t)
+	})
+	out[s.parts].MustFinalizeAll()
 	if err != nil {
-		return matrix{}, err
+		finalize(batch.parts)
 	}
-	return matrix{data, len(data) / t.Shape().Dim(0)}, nil
+	return err
 }
 
 // inputs are the tensors of the batch: the rows' own batch if the samples are all of it, in order and in the same bucket,

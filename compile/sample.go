@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 
 	"github.com/gomlx/gomlx/core/tensors"
-
-	"github.com/layarun/layarun/laya"
 )
 
 // Sample is one sample on its way through the segments: its input until it starts, then a row of a batch, and beside it
@@ -102,7 +100,8 @@ func (s *Sample) Logits() []float32 {
 // AllLogits are those of every answer passed, in order of depth, with KeepAnswers.
 func (s *Sample) AllLogits() [][]float32 { return s.logits }
 
-// Scores are the head's scores of the reads passed (alpha = softmax(scores / tau)); nil for heads without attention.
+// Scores are the head's scores of the reads passed (alpha = softmax(scores / tau)), if anything is kept; nil for heads
+// without attention.
 func (s *Sample) Scores() []float32 { return s.scores }
 
 // Values are z of the reads passed, with KeepValues.
@@ -116,32 +115,24 @@ func (e *Engine) Release(s *Sample) {
 	}
 }
 
-// remember takes a row of a segment's outputs into the sample.
-func (s *Sample) remember(kind string, row int, value, score, logits matrix) {
+// remember takes a report into the sample. Scores over depth come one by one (each) or all at once.
+func (s *Sample) remember(r report, each bool) {
 	if s.Keep&KeepValues != 0 {
-		s.vals = append(s.vals, slices.Clone(value.row(row)))
+		s.vals = append(s.vals, slices.Clone(r.value))
 	}
-	if score.data != nil {
-		if kind == laya.Prefix {
-			s.scores = append(s.scores, score.data[row])
-		} else {
-			s.scores = slices.Clone(score.row(row))
-		}
+	switch {
+	case s.Keep == 0 || len(r.score) == 0:
+	case each:
+		s.scores = append(s.scores, r.score...)
+	default:
+		s.scores = slices.Clone(r.score)
 	}
-	if logits.data == nil {
+	if len(r.logits) == 0 {
 		return
 	}
 	if s.Keep&KeepAnswers != 0 || len(s.logits) == 0 {
-		s.logits = append(s.logits, slices.Clone(logits.row(row)))
+		s.logits = append(s.logits, slices.Clone(r.logits))
 		return
 	}
-	copy(s.logits[0], logits.row(row))
+	copy(s.logits[0], r.logits)
 }
-
-// matrix is [rows, width] on the host.
-type matrix struct {
-	data  []float32
-	width int
-}
-
-func (m matrix) row(i int) []float32 { return m.data[i*m.width : (i+1)*m.width] }

@@ -25,10 +25,11 @@ const (
 	stagesTime   = 4 * time.Second
 )
 
-// StageTimes measures what the stages of the inputs' network take at a batch size, and how much longer with an answer at
-// their exit: the cost of asking. In every repetition a batch goes through the whole network once without and once with
-// the answers, in turns whose order goes round; the times are medians, and the cost of asking is the median of the
-// differences within a repetition, or 0 if that is negative. One pass of each that is not counted compiles.
+// StageTimes measures what the stages of the inputs' network take at a batch size, and how much longer the network takes
+// for the questions at its exits: an answer there, and one launch more, since segments that nobody can leave are run in
+// one go. In every repetition a batch goes through the whole network once in one go and once segment by segment, in turns
+// whose order goes round. The times are medians. The cost of asking is the median of the differences within a repetition,
+// or 0 if that is negative, shared out evenly over the places where the network was cut.
 //
 // Samples of sequences are timed at each of their padded lengths, and the times weighed with how frequent it is. A batch
 // is filled by taking samples again where there are too few.
@@ -49,7 +50,7 @@ func StageTimes(ctx context.Context, in *Inputs, o StageOptions) (exit.StageTime
 	}
 	s.Run, s.Ask = make([]float64, len(s.Exits)), make([]float64, len(s.Exits))
 	for _, l := range lanes {
-		s.Repetitions = len(l.silent)
+		s.Repetitions = len(l.whole)
 		if err := l.add(&s); err != nil {
 			return s, err
 		}
@@ -61,8 +62,8 @@ func StageTimes(ctx context.Context, in *Inputs, o StageOptions) (exit.StageTime
 type lane struct {
 	request layarun.Request
 	share   float64             // of the samples that have this length
-	silent  [][]layarun.Stretch // [repetition][segment], without answers
-	asked   [][]layarun.Stretch // with
+	whole   [][]layarun.Stretch // [repetition][0], in one go
+	asked   [][]layarun.Stretch // [repetition][segment], one by one, each with its answer
 }
 
 // lanes makes a batch of every padded length, in ascending order.
@@ -90,7 +91,7 @@ func (in *Inputs) lanes(batch int) []*lane {
 	return lanes
 }
 
-// timeLanes traces every lane with and without answers, in turns.
+// timeLanes traces every lane in one go and segment by segment, in turns.
 func timeLanes(ctx context.Context, r *layarun.Runtime, lanes []*lane, o StageOptions) error {
 	var start time.Time
 	turns := 2 * len(lanes)
@@ -117,7 +118,7 @@ func timeLanes(ctx context.Context, r *layarun.Runtime, lanes []*lane, o StageOp
 			case l.request.AllExits:
 				l.asked = append(l.asked, stretches)
 			default:
-				l.silent = append(l.silent, stretches)
+				l.whole = append(l.whole, stretches)
 			}
 		}
 		if o.Progress != nil {
@@ -136,29 +137,42 @@ func enough(wanted, done int, start time.Time) bool {
 
 // add adds the lane's part of the times to s.
 func (l *lane) add(s *exit.StageTimes) error {
+	segments := len(l.asked[0])
+	times := make([][]float64, segments) // [segment][repetition]
+	var more []float64
+	for repetition, stretches := range l.asked {
+		sum := 0.0
+		for i, stretch := range stretches {
+			us := micros(stretch.Time)
+			times[i] = append(times[i], us)
+			sum += us
+		}
+		more = append(more, sum-micros(l.whole[repetition][0].Time))
+	}
+	asking, err := NewSpread(more)
+	if err != nil {
+		return err
+	}
+	cut := max(0, asking.Median) / float64(max(1, segments-1))
 	stage := 0
 	perSample := l.share / float64(s.Batch)
-	for i, segment := range l.silent[0] {
-		var run, ask []float64
-		for repetition := range l.silent {
-			silent, asked := l.silent[repetition][i].Time, l.asked[repetition][i].Time
-			run = append(run, micros(silent))
-			ask = append(ask, micros(asked-silent))
-		}
-		took, err := NewSpread(run)
+	for i, segment := range l.asked[0] {
+		took, err := NewSpread(times[i])
 		if err != nil {
 			return err
 		}
-		more, err := NewSpread(ask)
-		if err != nil {
-			return err
+		last := stage == len(s.Exits)-1
+		own := min(cut, took.Median)
+		if i == segments-1 {
+			own = 0 // nothing is cut behind it
 		}
-		s.Run[stage] += perSample * took.Median
-		if segment.Depth < s.Exits[stage] || stage == len(s.Exits)-1 {
-			continue // no exit, or the last, which answers in both
+		s.Run[stage] += perSample * (took.Median - own)
+		if !last {
+			s.Ask[stage] += perSample * own
 		}
-		s.Ask[stage] += perSample * max(0, more.Median)
-		stage++
+		if !last && segment.Depth == s.Exits[stage] {
+			stage++
+		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 
@@ -64,6 +65,17 @@ func (r Rule) Leaves(depth int, s Scores) bool {
 		}
 	}
 	return false
+}
+
+// Open lists the exits where a sample may leave: those whose threshold is not "never".
+func (p Policy) Open() []int {
+	var open []int
+	for i, d := range p.Exits {
+		if !math.IsInf(float64(p.Thresholds[i]), 1) {
+			open = append(open, d)
+		}
+	}
+	return open
 }
 
 // Validate reports every fault with field, value and what was expected. exits are the depths at which the network can

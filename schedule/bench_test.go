@@ -15,7 +15,7 @@ func (f *free) Buckets() []int { return []int{1, 2, 4, 8, 16, 32} }
 func (f *free) Workers() int   { return 1 }
 func (f *free) Release(int)    {}
 
-func (f *free) Run(segment int, batch []int, _ bool) ([]exit.Scores, error) {
+func (f *free) Run(_, segment int, batch []int) ([]exit.Scores, error) {
 	for i, id := range batch {
 		p := float32(0)
 		if id%4 == segment { // a quarter leaves at each exit

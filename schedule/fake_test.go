@@ -27,7 +27,7 @@ type fake struct {
 	// hold, if set, does the same for one batch.
 	hold func(batch []*state) error
 	// started is called when a batch starts.
-	started func(segment int, batch []*state, answer bool)
+	started func(first, last int, batch []*state)
 
 	mu     sync.Mutex
 	live   int // states that are not gone
@@ -55,11 +55,11 @@ func (f *fake) Release(s *state) {
 	f.live--
 }
 
-func (f *fake) Run(segment int, batch []*state, answer bool) ([]exit.Scores, error) {
+func (f *fake) Run(first, last int, batch []*state) ([]exit.Scores, error) {
 	if f.started != nil {
-		f.started(segment, batch, answer)
+		f.started(first, last, batch)
 	}
-	scores := f.run(segment, batch, answer)
+	scores := f.run(first, last, batch)
 	var err error
 	switch {
 	case f.hold != nil:
@@ -76,26 +76,23 @@ func (f *fake) Run(segment int, batch []*state, answer bool) ([]exit.Scores, err
 	return scores, nil
 }
 
-func (f *fake) run(segment int, batch []*state, answer bool) []exit.Scores {
+func (f *fake) run(first, last int, batch []*state) []exit.Scores {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(batch) == 0 || len(batch) > slices.Max(f.buckets) {
-		f.fault("segment %d ran %d samples", segment, len(batch))
+	if len(batch) == 0 || len(batch) > slices.Max(f.buckets) || last < first {
+		f.fault("segments %d to %d ran %d samples", first, last, len(batch))
 	}
 	scores := make([]exit.Scores, len(batch))
 	for i, s := range batch {
-		if s.gone || s.passed != segment {
-			f.fault("%s ran segment %d after %d segments, gone %v", s.id, segment, s.passed, s.gone)
+		if s.gone || s.passed != first {
+			f.fault("%s ran segment %d after %d segments, gone %v", s.id, first, s.passed, s.gone)
 		}
 		if s.lane != batch[0].lane {
 			f.fault("%s of lane %d shares a batch with lane %d", s.id, s.lane, batch[0].lane)
 		}
-		s.passed++
-		scores[i] = exit.Scores{1, 1, 1} // wrong unless asked
-		if answer {
-			p := float32(s.scores[segment])
-			scores[i] = exit.Scores{p, p, p}
-		}
+		s.passed = last + 1
+		p := float32(s.scores[last])
+		scores[i] = exit.Scores{p, p, p}
 	}
 	return scores
 }

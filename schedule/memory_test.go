@@ -49,15 +49,19 @@ func TestStatesAreLetGo(t *testing.T) {
 	net := &fake{depths: []int{0, 3}, buckets: []int{1, 4}}
 	s := start(t, net, 0)
 	var states []weak.Pointer[state]
-	net.started = func(_ int, batch []*state, _ bool) {
+	net.started = func(_, _ int, batch []*state) {
 		for _, s := range batch {
 			states = append(states, weak.Make(s))
 		}
 	}
+	rule, err := schedule.NewRule(sure(1, 0, 3), net.depths, 0, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
 	func() {
 		var jobs []schedule.Job[*state]
 		for i := range 9 {
-			jobs = append(jobs, schedule.Job[*state]{State: net.enter(fmt.Sprint(i), 0, 1, 1)})
+			jobs = append(jobs, schedule.Job[*state]{State: net.enter(fmt.Sprint(i), 0, 0, 1), Rule: rule})
 		}
 		err := s.Do(t.Context(), jobs, func(_ int, r schedule.Result[*state]) { states = append(states, weak.Make(r.State)) })
 		if err != nil {

@@ -102,14 +102,14 @@ func newMachine(t *rapid.T) *machine {
 		m.mu.Unlock()
 		return <-finish
 	}
-	m.net.started = func(segment int, batch []*state, answer bool) {
+	m.net.started = func(first, last int, batch []*state) {
 		var ids []string
 		for _, s := range batch {
 			ids = append(ids, s.id)
 		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		m.got[batchKey(ids[0])] = fmt.Sprintf("segment %d: %v, answer %v", segment, ids, answer)
+		m.got[batchKey(ids[0])] = fmt.Sprintf("segments %d to %d: %v", first, last, ids)
 	}
 	m.capacity = rapid.IntRange(1, 24).Draw(t, "capacity")
 	var err error
@@ -242,16 +242,26 @@ func (m *machine) rank(queue []*subject, queues, largest int) []int {
 }
 
 func (m *machine) predictBatch(batch []*subject) {
-	segment := batch[0].segment
-	depth := m.net.depths[segment]
 	var ids []string
-	asked := false
 	for _, s := range batch {
 		ids = append(ids, s.id)
-		early := slices.Contains(s.rule.policy.Exits, depth) && s.rule.min <= depth
-		asked = asked || early || depth >= s.rule.max
 	}
-	m.want[batchKey(ids[0])] = fmt.Sprintf("segment %d: %v, answer %v", segment, ids, asked)
+	m.want[batchKey(ids[0])] = fmt.Sprintf("segments %d to %d: %v", batch[0].segment, m.span(batch), ids)
+}
+
+// span is the last segment that a batch runs through in one go: the first after which one of its samples may leave.
+func (m *machine) span(batch []*subject) int {
+	for segment := batch[0].segment; ; segment++ {
+		depth := m.net.depths[segment]
+		if segment == len(m.net.depths)-1 {
+			return segment
+		}
+		for _, s := range batch {
+			if early := slices.Contains(s.rule.policy.Exits, depth) && s.rule.min <= depth; early || depth >= s.rule.max {
+				return segment
+			}
+		}
+	}
 }
 
 // finish lets one of the running batches end, now and then with an error.
@@ -272,17 +282,18 @@ func (m *machine) finish(t *rapid.T) {
 	}
 	m.holds[first] <- err
 	synctest.Wait()
+	last := m.span(batch)
 	for _, s := range batch {
 		depth, forced := want(s.rule.policy, m.net.depths, s.scores, s.rule.min, s.rule.max)
-		switch here := m.net.depths[s.segment]; {
+		switch here := m.net.depths[last]; {
 		case fails:
-			m.want[s.id] = fmt.Sprintf("schedule: segment %d: broken", s.segment)
-		case here == depth && s.scores[s.segment] < 0:
+			m.want[s.id] = fmt.Sprintf("schedule: segment %d: broken", last)
+		case here == depth && s.scores[last] < 0:
 			m.want[s.id] = schedule.ErrNotFinite.Error()
 		case here == depth:
 			m.want[s.id] = fmt.Sprintf("%s at %d, forced %v", s.id, depth, forced)
 		default:
-			s.segment++
+			s.segment = last + 1
 			m.waiting = append(m.waiting, s)
 		}
 	}

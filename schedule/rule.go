@@ -54,7 +54,7 @@ func NewRule(policy exit.Policy, exits []int, minExit, maxExit int) (*Rule, erro
 	return r, nil
 }
 
-// asks reports whether the decision at depth needs scores.
+// asks reports whether a sample may leave at depth, so that its scores are needed there.
 func (r *Rule) asks(depth int) bool { return depth >= r.last || r.may[depth] }
 
 // leaves decides for a sample with these scores at depth. forced: it leaves because of the limit alone.

@@ -165,12 +165,16 @@ func (p *player) command(name string, args []string) {
 
 func (p *player) network(options map[string]string) {
 	p.net = &fake{depths: ints(options["depths"]), buckets: ints(options["buckets"]), finish: make(chan error)}
-	p.net.started = func(segment int, batch []*state, answer bool) {
+	p.net.started = func(first, last int, batch []*state) {
 		var names []string
 		for _, s := range batch {
 			names = append(names, s.id)
 		}
-		p.log("run segment %d: %s, answer %v", segment, strings.Join(names, " "), answer)
+		span := fmt.Sprint("segment ", first)
+		if last > first {
+			span = fmt.Sprintf("segments %d to %d", first, last)
+		}
+		p.log("run %s: %s", span, strings.Join(names, " "))
 	}
 	capacity, _ := strconv.Atoi(options["capacity"])
 	var err error

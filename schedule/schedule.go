@@ -30,11 +30,11 @@ type Segments[S any] interface {
 	// Workers is how many batches can run side by side, at least 1: the cores of a CPU that executes in the calling
 	// thread, 1 for an accelerator that runs one thing after another.
 	Workers() int
-	// Run takes samples of one lane, at most the largest bucket, through a segment: their states become those after it.
-	// It returns the exit's scores, one per sample, in order. With answer false no sample of the batch may leave there,
-	// and scores mean nothing. An error fails every sample of the batch and no other, and their states are given up.
-	// Run must not keep the slice. Up to Workers calls overlap, each with samples of its own.
-	Run(segment int, batch []S, answer bool) ([]exit.Scores, error)
+	// Run takes samples of one lane, at most the largest bucket, through the segments first to last: their states become
+	// those after it. It returns the scores of the exit there, one per sample, in order; no sample may leave on the way.
+	// An error fails every sample of the batch and no other, and their states are given up. Run must not keep the slice.
+	// Up to Workers calls overlap, each with samples of its own.
+	Run(first, last int, batch []S) ([]exit.Scores, error)
 	// Release gives up a state that will not be run again. It may be called from any goroutine, also during Run.
 	Release(S)
 }

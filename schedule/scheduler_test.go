@@ -88,9 +88,13 @@ func TestDoCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := &fake{depths: []int{0, 3}, buckets: []int{2}, finish: make(chan error)}
 		s := start(t, net, 3)
+		rule, err := schedule.NewRule(sure(1, 0, 3), net.depths, 0, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
 		var jobs []schedule.Job[*state]
 		for i := range 6 { // 2 run, 1 waits inside, 3 outside
-			jobs = append(jobs, schedule.Job[*state]{State: net.enter(fmt.Sprint(i), 0, 1, 1)})
+			jobs = append(jobs, schedule.Job[*state]{State: net.enter(fmt.Sprint(i), 0, 0, 1), Rule: rule})
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		got := make([]error, len(jobs))
@@ -172,7 +176,7 @@ func TestHardSampleAmongEasyOnes(t *testing.T) {
 		}
 		net := &fake{depths: depths, buckets: []int{1, 4}, finish: make(chan error)}
 		batches := 0
-		net.started = func(int, []*state, bool) { batches++ }
+		net.started = func(int, int, []*state) { batches++ }
 		s := start(t, net, 64)
 		ctx, stop := context.WithCancel(t.Context())
 		arrived := false

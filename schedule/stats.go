@@ -37,10 +37,12 @@ func (s *Scheduler[S]) Stats() Stats {
 	return snap
 }
 
-// count records a batch of n samples.
-func (s *Scheduler[S]) count(segment, n int) {
-	s.stats.Batches[segment]++
-	s.stats.Rows[segment] += int64(n)
+// count records a batch of n samples through the segments first to last.
+func (s *Scheduler[S]) count(first, last, n int) {
 	i, _ := slices.BinarySearch(s.buckets, n)
-	s.stats.Padding[segment] += int64(s.buckets[i] - n)
+	for segment := first; segment <= last; segment++ {
+		s.stats.Batches[segment]++
+		s.stats.Rows[segment] += int64(n)
+		s.stats.Padding[segment] += int64(s.buckets[i] - n)
+	}
 }

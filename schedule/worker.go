@@ -9,10 +9,10 @@ import (
 
 // turn is one round of a worker. Its memory is used again in the next.
 type turn[S any] struct {
-	segment int
-	batch   []sample[S]
-	states  []S
-	out     []delivery[S]
+	first, last int // segments
+	batch       []sample[S]
+	states      []S
+	out         []delivery[S]
 }
 
 // delivery is a result on its way to the caller.
@@ -96,7 +96,7 @@ func (s *Scheduler[S]) take(t *turn[S], now time.Time) {
 			}
 		}
 		if len(t.batch) > 0 {
-			t.segment = queue.segment
+			t.first, t.last = queue.segment, s.span(queue.segment, t.batch)
 			s.queues.begin(queue)
 		}
 	}
@@ -126,24 +126,35 @@ func (s *Scheduler[S]) drop(t *turn[S], smp *sample[S], now time.Time) bool {
 	return true
 }
 
-// run takes the batch through its segment. Survivors join the next queue, all others become deliveries.
+// span is the last segment that a batch from segment on runs through in one go: the first after which one of its samples
+// may leave.
+func (s *Scheduler[S]) span(segment int, batch []sample[S]) int {
+	for ; segment < len(s.depths)-1; segment++ {
+		for i := range batch {
+			if batch[i].rule.asks(s.depths[segment]) {
+				return segment
+			}
+		}
+	}
+	return segment
+}
+
+// run takes the batch through its segments. Survivors join the next queue, all others become deliveries.
 func (s *Scheduler[S]) run(t *turn[S]) {
-	depth, last := s.depths[t.segment], t.segment == len(s.depths)-1
-	answer := last
 	for i := range t.batch {
 		t.states = append(t.states, t.batch[i].state)
-		answer = answer || t.batch[i].rule.asks(depth)
 	}
-	scores, err := s.segments.Run(t.segment, t.states, answer)
+	scores, err := s.segments.Run(t.first, t.last, t.states)
 	if err != nil {
-		err = fmt.Errorf("schedule: segment %d: %w", t.segment, err)
+		err = fmt.Errorf("schedule: segment %d: %w", t.last, err)
 	} else if len(scores) != len(t.batch) {
-		panic(fmt.Sprintf("schedule: segment %d returned %d scores for %d samples", t.segment, len(scores), len(t.batch)))
+		panic(fmt.Sprintf("schedule: segment %d returned %d scores for %d samples", t.last, len(scores), len(t.batch)))
 	}
+	depth, end := s.depths[t.last], t.last == len(s.depths)-1
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.busy--
-	s.count(t.segment, len(t.batch))
+	s.count(t.first, t.last, len(t.batch))
 	now := s.now()
 	for i, smp := range t.batch {
 		if err != nil {
@@ -154,11 +165,11 @@ func (s *Scheduler[S]) run(t *turn[S]) {
 		}
 		leaves, forced := smp.rule.leaves(depth, scores[i])
 		switch {
-		case leaves || last:
-			t.out = append(t.out, s.leave(t.segment, smp, scores[i], forced))
+		case leaves || end:
+			t.out = append(t.out, s.leave(t.last, smp, scores[i], forced))
 			s.stats.Delivered++
 		case !s.drop(t, &smp, now):
-			s.queues.push(t.segment+1, smp)
+			s.queues.push(t.last+1, smp)
 			s.expire(smp.deadline)
 		}
 	}
