@@ -13,7 +13,7 @@ PLAIN = ./schedule ./serve
 ACCEPTANCE = $(shell grep -rl --include='*_test.go' '^//go:build acceptance' . | xargs -n1 dirname | sort -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt acceptance verify retrain docs size clean
+.PHONY: help build test race lint fmt acceptance verify retrain bench-kept bench-overhead bench-scheduler docs size clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -44,6 +44,17 @@ verify: ## recompute every published figure from the committed score tables, and
 
 retrain: build ## train every network behind the published figures again, and measure it: half a day on two cores
 	benchmarks/retrain.sh
+
+BENCH = LAYARUN_DATA=$(abspath $(LAYARUN_DATA)) GOEXPERIMENT=simd $(GO) run ./benchmarks
+
+bench-kept: ## how much of what exits save arrives at the clock, against an oracle; same answers: 15 minutes, idle machine
+	$(BENCH)/kept
+
+bench-overhead: ## exits switched off against one plain executable: 5 minutes, idle machine
+	$(BENCH)/overhead
+
+bench-scheduler: ## what the scheduler adds to a sample, throughput, memory: 15 minutes, idle machine
+	$(BENCH)/scheduler
 
 docs: ## check the documents: links, terms, tables, README's commands
 	$(GO) test -count=1 ./internal/docs
