@@ -11,7 +11,7 @@ const pureGo = "go"
 // the result is [batch, ceil(height/stride), ceil(width/stride), out].
 //
 // The pure-Go backend convolves in scalar loops but multiplies matrices with vector instructions, so there a convolution
-// is a product: 20 to 40 times faster (docs/experiments.md).
+// is a product: 4 to 30 times as fast (docs/experiments.md).
 func convolve(x, kernel *graph.Node, stride int) *graph.Node {
 	if x.Graph().Backend().String() == pureGo {
 		return convolveByProduct(x, kernel, stride)
