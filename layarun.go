@@ -31,7 +31,8 @@ import (
 type Options struct {
 	// Backend is what compile.OpenDevice takes: "auto" (also ""), "go", "xla:cpu", …
 	Backend string
-	// Buckets are the batch sizes that are compiled, ascending; nil means [DefaultBuckets].
+	// Buckets are the batch sizes that are compiled, ascending; nil means [DefaultBuckets]. [MeasureBuckets] finds those that
+	// suit a device.
 	Buckets []int
 	// Capacity bounds the samples inside the scheduler; 0 leaves it to the scheduler.
 	Capacity int
@@ -40,6 +41,34 @@ type Options struct {
 // DefaultBuckets are the batch sizes a runtime compiles unless told otherwise: 1, 2 and then multiples of 4 for a while,
 // because batches that shrink at every exit waste much in the gaps between powers of two.
 var DefaultBuckets = []int{1, 2, 4, 8, 12, 16, 24, 32}
+
+// CandidateBuckets are the batch sizes that [MeasureBuckets] is usually given.
+var CandidateBuckets = []int{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64}
+
+// MeasureBuckets times the network of a bundle on a device at candidate batch sizes (ascending), as many batches side by
+// side as the device runs, and returns those that are worth compiling, for [Options.Buckets], and what each size took. It
+// stops measuring when larger batches bring nothing. progress may be nil.
+func MeasureBuckets(ctx context.Context, b *bundle.Bundle, device *compile.Device, candidates []int,
+	progress func(done, total int)) (buckets []int, costs []compile.Cost, err error) {
+	engine, err := newEngine(b, device, candidates)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	if costs, err = engine.Costs(ctx, progress); err != nil {
+		return nil, nil, fmt.Errorf("layarun: measuring batch sizes: %w", err)
+	}
+	return compile.KeepBuckets(costs), costs, nil
+}
+
+// newEngine puts the network of a bundle on a device.
+func newEngine(b *bundle.Bundle, device *compile.Device, buckets []int) (*compile.Engine, error) {
+	network, err := compile.NewNetwork(b.Backbone, b.Head)
+	if err != nil {
+		return nil, err
+	}
+	return compile.NewEngine(device, network, b.Weights, buckets, lengths(b.MaxLength))
+}
 
 // minLength is the shortest padded length of a sequence; lengths double from there.
 const minLength = 16
@@ -84,11 +113,12 @@ func Open(dir string, o Options) (*Runtime, error) {
 // New runs a bundle on a device that the caller keeps and closes after the runtime. The weights are copied to the device;
 // those of b stay the caller's, who may finalise them at once. o.Backend is ignored.
 func New(b *bundle.Bundle, device *compile.Device, o Options) (*Runtime, error) {
-	network, err := compile.NewNetwork(b.Backbone, b.Head)
-	if err != nil {
-		return nil, err
+	buckets := o.Buckets
+	if buckets == nil {
+		buckets = DefaultBuckets
 	}
 	r := &Runtime{bundle: b, digest: b.Digest(), device: device}
+	var err error
 	if b.Tokenizer != nil {
 		if r.tokens, err = token.Load(b.Tokenizer); err != nil {
 			return nil, err
@@ -97,15 +127,11 @@ func New(b *bundle.Bundle, device *compile.Device, o Options) (*Runtime, error) 
 	if r.head, err = laya.ToHost(b.Weights); err != nil {
 		return nil, err
 	}
-	buckets := o.Buckets
-	if buckets == nil {
-		buckets = DefaultBuckets
-	}
-	if r.engine, err = compile.NewEngine(device, network, b.Weights, buckets, lengths(b.MaxLength)); err != nil {
+	if r.engine, err = newEngine(b, device, buckets); err != nil {
 		return nil, err
 	}
 	for _, p := range append([]exit.Policy{exit.Full()}, b.Policies...) {
-		r.engine.Fuse(append(p.Open(), network.Backbone.Depth()))
+		r.engine.Fuse(append(p.Open(), b.Backbone.Depth()))
 	}
 	if r.scheduler, err = schedule.New[*compile.Sample](r.engine, o.Capacity); err != nil {
 		return nil, errors.Join(err, r.engine.Close())

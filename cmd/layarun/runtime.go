@@ -41,6 +41,13 @@ func openBundle(dir string) (*bundle.Bundle, error) {
 // openRuntime opens a bundle and runs it on the backend that --backend names. The bundle comes without its weights: the
 // device has them.
 func (a *app) openRuntime(dir string, o layarun.Options) (*bundle.Bundle, *opened, error) {
+	return a.openRuntimeWith(dir, func(b *bundle.Bundle, device *compile.Device) (*layarun.Runtime, error) {
+		return layarun.New(b, device, o)
+	})
+}
+
+// openRuntimeWith is openRuntime where start makes the runtime.
+func (a *app) openRuntimeWith(dir string, start func(*bundle.Bundle, *compile.Device) (*layarun.Runtime, error)) (*bundle.Bundle, *opened, error) {
 	b, err := openBundle(dir)
 	if err != nil {
 		return nil, nil, err
@@ -49,7 +56,7 @@ func (a *app) openRuntime(dir string, o layarun.Options) (*bundle.Bundle, *opene
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := layarun.New(b, device, o)
+	r, err := start(b, device)
 	if err != nil {
 		device.Close()
 		if errors.Is(err, compile.ErrNoHead) {

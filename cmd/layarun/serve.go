@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/layarun/layarun"
+	"github.com/layarun/layarun/bundle"
+	"github.com/layarun/layarun/compile"
 	"github.com/layarun/layarun/serve"
 )
 
@@ -24,7 +27,8 @@ func newServeCmd(a *app) *cobra.Command {
 		Short: "Answer requests over HTTP in the Open Inference Protocol v2",
 		Long: `Serve a bundle over HTTP, in the REST form of the Open Inference Protocol v2 that KServe, Triton and their clients speak.
 
-The server is live at once and ready when everything that a request can ask for has been compiled. Requests may choose
+The server first measures which batch sizes pay on this machine. It is then live, and ready when everything that a
+request can ask for has been compiled. Requests may choose
 when their samples leave: exit_policy, exit_threshold, min_exit, max_exit and explain in the request's parameters.
 
 SIGTERM and Ctrl-C drain: the server stops being ready, goes on serving for --drain-delay, and ends when its requests
@@ -54,14 +58,31 @@ With --json one object is printed when the server is ready, with its address.`,
 
 // served is what serve reports when it is ready.
 type served struct {
-	Address     string  `json:"address"`
-	Model       string  `json:"model"`
-	Digest      string  `json:"digest"`
-	Backend     string  `json:"backend"`
-	Executables int     `json:"executables"`
-	Seconds     float64 `json:"compile_seconds"`
-	Memory      int64   `json:"memory_bytes,omitempty"` // resident, where the system tells
-	Try         string  `json:"try"`
+	Address     string         `json:"address"`
+	Model       string         `json:"model"`
+	Digest      string         `json:"digest"`
+	Backend     string         `json:"backend"`
+	Buckets     []int          `json:"buckets"`      // batch sizes that are compiled
+	Costs       []compile.Cost `json:"bucket_costs"` // what the whole network takes at the sizes that were tried
+	Executables int            `json:"executables"`
+	Seconds     float64        `json:"compile_seconds"`
+	Memory      int64          `json:"memory_bytes,omitempty"` // resident, where the system tells
+	Try         string         `json:"try"`
+}
+
+// measureBuckets finds the batch sizes that pay on this device.
+func (a *app) measureBuckets(ctx context.Context, b *bundle.Bundle, device *compile.Device) ([]int, []compile.Cost, error) {
+	bar := a.progress("measuring batch sizes", false)
+	defer bar.Finish()
+	buckets, costs, err := layarun.MeasureBuckets(ctx, b, device, layarun.CandidateBuckets, func(done, total int) { bar.Set(int64(done), int64(total)) })
+	if err != nil {
+		return nil, nil, err
+	}
+	bar.Finish()
+	one, last := costs[0], costs[slices.IndexFunc(costs, func(c compile.Cost) bool { return c.Batch == buckets[len(buckets)-1] })]
+	a.say("batches of %s: at depth %d a sample takes %.2f ms alone and %.2f ms among %d", strings.Trim(fmt.Sprint(buckets), "[]"),
+		b.Backbone.Depth(), one.Time.Seconds()*1e3, last.Time.Seconds()*1e3/float64(last.Batch), last.Batch)
+	return buckets, costs, nil
 }
 
 func (a *app) serve(ctx context.Context, dir, address string, o serve.Options) (err error) {
@@ -70,12 +91,19 @@ func (a *app) serve(ctx context.Context, dir, address string, o serve.Options) (
 		return err
 	}
 	defer listener.Close() // Serve has closed it already, unless it was never called
-	_, r, err := a.openRuntime(dir, layarun.Options{Capacity: 2 * o.MaxSamples})
+	var buckets []int
+	var costs []compile.Cost
+	_, r, err := a.openRuntimeWith(dir, func(b *bundle.Bundle, device *compile.Device) (r *layarun.Runtime, err error) {
+		if buckets, costs, err = a.measureBuckets(ctx, b, device); err != nil {
+			return nil, err
+		}
+		return layarun.New(b, device, layarun.Options{Buckets: buckets, Capacity: 2 * o.MaxSamples})
+	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	report := served{Model: r.Name(), Digest: r.Digest(), Backend: r.Backend()}
+	report := served{Model: r.Name(), Digest: r.Digest(), Backend: r.Backend(), Buckets: buckets, Costs: costs}
 	o.Version, o.Logger = readVersion().Version, slog.New(slog.NewTextHandler(a.err, nil))
 	o.Warm = func(ctx context.Context) error { return a.warm(ctx, r.Runtime, &report) }
 	o.Ready = func(address net.Addr, try string) {

@@ -1,0 +1,63 @@
+package compile_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/layarun/layarun/compile"
+)
+
+func TestKeepBuckets(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		batches []int
+		ms      []float64 // of a batch
+		want    []int
+	}{
+		{"cost grows with the batch from the start", []int{1, 2, 4, 8}, []float64{1, 2, 4, 8}, []int{1}},
+		{"a launch costs as much as a sample", []int{1, 2, 4, 8, 16, 32}, []float64{2, 3, 5, 9, 17, 33}, []int{1, 2, 4, 8, 16}}, // 17/16 is within 5 % of 33/32, 9/8 is not
+		{"batches up to 8 take as long as one", []int{1, 2, 4, 8, 16}, []float64{5, 5, 5, 5.2, 11}, []int{1, 8}},
+		{"one size", []int{4}, []float64{3}, []int{4}},
+		{"large batches are slow", []int{1, 4, 16, 64}, []float64{4, 8, 16, 128}, []int{1, 4, 16}},
+	} {
+		var costs []compile.Cost
+		for i, b := range c.batches {
+			costs = append(costs, compile.Cost{Batch: b, Time: time.Duration(c.ms[i] * float64(time.Millisecond))})
+		}
+		if got := compile.KeepBuckets(costs); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// Every backend and kind of network can be measured, and what was measured is the buckets, in their order.
+func TestCosts(t *testing.T) { onEach(t, costs) }
+
+func costs(t *testing.T, d *compile.Device) {
+	for _, name := range []string{"mlp", "encoder"} {
+		n := networks(t)[name]
+		e, err := compile.NewEngine(d, n, weightsOf(n, 1), []int{1, 2, 4}, []int{16, 32})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var seen []int
+		costs, err := e.Costs(t.Context(), func(done, total int) { seen = append(seen, done, total) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(seen) != 2*len(costs) || len(costs) < 3 || costs[0].Batch != 1 || costs[1].Batch != 2 || costs[0].Time <= 0 {
+			t.Errorf("%s: costs are %v after the progress %v", name, costs, seen)
+		}
+		cancelled, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := e.Costs(cancelled, nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: cancelled: %v", name, err)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
