@@ -2,15 +2,19 @@
 //
 // [NewNetwork] joins a backbone and a head. [Network.Segments] cuts it at the depths that the head reads: a segment is
 // the blocks between two taps, the tap, the head's step and, at an exit, the answer with its scores. [OpenDevice] opens
-// a backend and [NewEngine] puts the weights on it; [Engine.Run] takes a batch of samples through one segment. Which
-// segment runs when, and who leaves, is decided elsewhere: package schedule declares what it needs of segments and
-// the root package joins the two.
+// a backend and [NewEngine] puts the weights on it; [Engine.Run] takes a batch of samples through one segment or
+// several. Which segment runs when, and who leaves, is decided elsewhere: package schedule declares what it needs of
+// segments and the root package joins the two.
 //
 // # Executables
 //
 // Weights are parameters of a graph, never constants, and Ops are pure functions. So an executable belongs to what it
 // computes (the signatures of its Ops) and to shapes (a batch bucket, a length bucket), not to a block: twelve equal
 // blocks share one per bucket, and other policies or limits compile nothing. Engines do not share executables.
+//
+// A launch costs some tens of microseconds, so segments that nobody can leave are run in one: [Engine.Fuse] prepares that
+// for the exits of a policy. Of what a launch computes the host reads one tensor, the report; state and carry stay where
+// they are.
 //
 // # Samples
 //
