@@ -78,7 +78,7 @@ var forbidden = []struct {
 
 // tensorful lists what may import GoMLX. The rest of the module decides and holds no tensors.
 var tensorful = []string{"layer", "backbone", "backbone/backbonetest", "laya", "compile", "bundle", "pretrained", "prune", "train",
-	"internal/safetensors", "internal/reftest", "internal/testbackend", "internal/token", "exit/score.go"}
+	"internal/safetensors", "internal/reftest", "internal/testbackend", "exit/score.go"}
 
 func TestImportsAreAllowed(t *testing.T) {
 	seen := map[string]bool{}

@@ -7,9 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode"
-
-	"github.com/gomlx/go-huggingface/tokenizers/hftokenizer"
 )
 
 // specials are the first tokens of a built vocabulary; their ids are their places.
@@ -29,10 +26,7 @@ func Build(texts []string, size int) ([]byte, error) {
 		return nil, fmt.Errorf("token: vocabulary size is %d, want at least %d", size, 2*len(specials))
 	}
 	f := empty()
-	words, characters, err := count(texts, f)
-	if err != nil {
-		return nil, err
-	}
+	words, characters := count(texts, f.Normalizer)
 	add := func(token string) {
 		if _, known := f.Model.Vocab[token]; !known && len(f.Model.Vocab) < size {
 			f.Model.Vocab[token] = len(f.Model.Vocab)
@@ -69,14 +63,14 @@ func empty() *builtFile {
 	first, second := map[string]templatePart{"Sequence": {ID: "A"}}, map[string]templatePart{"Sequence": {ID: "B", TypeID: 1}}
 	f := &builtFile{Version: "1.0", file: file{
 		Normalizer:   &normalizer{Type: "BertNormalizer", CleanText: true, HandleChineseChars: true, Lowercase: true},
-		PreTokenizer: &kind{Type: "BertPreTokenizer"},
+		PreTokenizer: &preTokenizer{Type: "BertPreTokenizer"},
 		PostProcessor: &postProcessor{
 			Type:          "TemplateProcessing",
 			Single:        []map[string]templatePart{special("[CLS]", 0), first, special("[SEP]", 0)},
 			Pair:          []map[string]templatePart{special("[CLS]", 0), first, special("[SEP]", 0), second, special("[SEP]", 1)},
 			SpecialTokens: map[string]specialToken{},
 		},
-		Model: model{Type: "WordPiece", UnkToken: "[UNK]", ContinuingSubwordPrefix: continuing, MaxInputCharsPerWord: longest, Vocab: map[string]int{}},
+		Model: model{Type: "WordPiece", UnkToken: new("[UNK]"), ContinuingSubwordPrefix: new(continuing), MaxInputCharsPerWord: longest, Vocab: map[string]int{}},
 	}}
 	f.Decoder.Type, f.Decoder.Prefix, f.Decoder.Cleanup = "WordPiece", continuing, true
 	for id, token := range specials {
@@ -122,66 +116,63 @@ func FromVocabulary(lines []string, b Basic) ([]byte, error) {
 	return f.write()
 }
 
+// FromMerges writes the tokenizer.json of RoBERTa's tokenizer for its vocab.json and merges.txt. prefixSpace gives a text
+// that begins without a space one.
+func FromMerges(vocab map[string]int, merges string, prefixSpace bool) ([]byte, error) {
+	f := &builtFile{Version: "1.0", file: file{
+		PreTokenizer:  &preTokenizer{Type: "ByteLevel", AddPrefixSpace: prefixSpace},
+		PostProcessor: &postProcessor{Type: "RobertaProcessing"},
+		Model:         model{Type: "BPE", Vocab: vocab},
+	}}
+	f.Decoder.Type = "ByteLevel"
+	for line := range strings.Lines(merges) {
+		line = strings.TrimRight(line, "\r\n")
+		if line == "" || strings.HasPrefix(line, "#version") {
+			continue
+		}
+		raw, err := json.Marshal(line)
+		if err != nil {
+			return nil, fmt.Errorf("token: %w", err)
+		}
+		f.Model.Merges = append(f.Model.Merges, raw)
+	}
+	for _, token := range []string{"<s>", "<pad>", "</s>", "<unk>", "<mask>"} {
+		id, known := vocab[token]
+		if !known {
+			return nil, fmt.Errorf("token: the vocabulary of %d has no %s", len(vocab), token)
+		}
+		f.AddedTokens = append(f.AddedTokens, addedToken{ID: id, Content: token, Special: true, Lstrip: token == "<mask>"})
+	}
+	f.PostProcessor.Cls = json.RawMessage(fmt.Sprintf(`["<s>", %d]`, vocab["<s>"]))
+	f.PostProcessor.Sep = json.RawMessage(fmt.Sprintf(`["</s>", %d]`, vocab["</s>"]))
+	return f.write()
+}
+
 // builtFile has the fields that other readers of the format expect besides.
 type builtFile struct {
-	Version    string `json:"version"`
-	Truncation *kind  `json:"truncation"`
-	Padding    *kind  `json:"padding"`
+	Version    string    `json:"version"`
+	Truncation *struct{} `json:"truncation"`
+	Padding    *struct{} `json:"padding"`
 	file
 	Decoder struct {
 		Type    string `json:"type"`
-		Prefix  string `json:"prefix"`
-		Cleanup bool   `json:"cleanup"`
+		Prefix  string `json:"prefix,omitempty"`
+		Cleanup bool   `json:"cleanup,omitempty"`
 	} `json:"decoder"`
 }
 
 // count counts words and characters as the tokenizer will see them.
-func count(texts []string, f *builtFile) (words map[string]int, characters map[rune]int, err error) {
-	data, err := json.Marshal(f)
-	if err != nil {
-		return nil, nil, fmt.Errorf("token: %w", err)
-	}
-	t, err := hftokenizer.NewFromContent(nil, data)
-	if err != nil {
-		return nil, nil, fmt.Errorf("token: %w", err)
-	}
+func count(texts []string, n *normalizer) (words map[string]int, characters map[rune]int) {
 	words, characters = map[string]int{}, map[rune]int{}
 	for _, text := range texts {
-		for _, word := range split(t.Normalize(clean(text))) {
+		for word := range wordsOf(n.normalise(text)) {
 			words[word]++
 			for _, r := range word {
 				characters[r]++
 			}
 		}
 	}
-	return words, characters, nil
-}
-
-// split is BertPreTokenizer on normalised text: words between white space, punctuation marks each for themselves.
-func split(text string) []string {
-	var words []string
-	for _, field := range strings.Fields(text) {
-		start := 0
-		for i, r := range field {
-			if !punctuation(r) {
-				continue
-			}
-			if start < i {
-				words = append(words, field[start:i])
-			}
-			start = i + len(string(r))
-			words = append(words, field[i:start])
-		}
-		if start < len(field) {
-			words = append(words, field[start:])
-		}
-	}
-	return words
-}
-
-// punctuation counts ASCII's symbols ($, +, ~) too, as BERT does.
-func punctuation(r rune) bool {
-	return unicode.IsPunct(r) || r < 128 && unicode.IsSymbol(r)
+	return words, characters
 }
 
 // byCount lists keys from the most to the least frequent, equal ones in order.

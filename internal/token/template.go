@@ -14,7 +14,7 @@ type postProcessor struct {
 	Single        []map[string]templatePart `json:"single,omitempty"`
 	Pair          []map[string]templatePart `json:"pair,omitempty"`
 	SpecialTokens map[string]specialToken   `json:"special_tokens,omitempty"`
-	// Of BertProcessing: ["[CLS]", 101].
+	// Of BertProcessing and RobertaProcessing: ["[CLS]", 101].
 	Cls json.RawMessage `json:"cls,omitempty"`
 	Sep json.RawMessage `json:"sep,omitempty"`
 }
@@ -35,12 +35,14 @@ func (p *postProcessor) template() (prefix, suffix []int32, err error) {
 	switch {
 	case p == nil:
 		return nil, nil, nil
-	case p.Type == "BertProcessing":
+	case p.Type == "ByteLevel": // concerns places in the text alone
+		return nil, nil, nil
+	case p.Type == "BertProcessing" || p.Type == "RobertaProcessing":
 		cls, errCls := pairID(p.Cls)
 		sep, errSep := pairID(p.Sep)
 		return []int32{cls}, []int32{sep}, errors.Join(errCls, errSep)
 	case p.Type != "TemplateProcessing":
-		return nil, nil, fmt.Errorf("token: post_processor is %q, want TemplateProcessing or BertProcessing", p.Type)
+		return nil, nil, fmt.Errorf("token: post_processor is %q, want TemplateProcessing, BertProcessing, RobertaProcessing or ByteLevel", p.Type)
 	}
 	sequences := 0
 	for i, part := range p.Single {

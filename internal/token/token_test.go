@@ -3,6 +3,7 @@ package token_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -169,7 +170,9 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	template := func(single string) string { return `{"type": "TemplateProcessing", "single": ` + single + `}` }
 	for name, test := range map[string]struct{ field, value, want string }{
-		"byte-level BPE":       {"model", `{"type": "BPE", "vocab": {}, "merges": []}`, "WordPiece"},
+		"BPE beside BERT":      {"model", `{"type": "BPE", "vocab": {}, "merges": []}`, "normalizer is \"BertNormalizer\", want none beside BPE"},
+		"another model":        {"model", `{"type": "Unigram", "vocab": {}}`, "model is \"Unigram\", want WordPiece or BPE"},
+		"added and normalized": {"added_tokens", `[{"id": 1, "content": "x", "normalized": true}]`, "single_word or normalized"},
 		"no unknown token":     {"model", `{"type": "WordPiece", "vocab": {"a": 0}}`, "unk_token"},
 		"negative id":          {"model", vocab(`, "a": -1`), `"a" is -1`},
 		"huge id":              {"model", vocab(`, "a": 16777216`), "16777216"},
@@ -179,7 +182,7 @@ func TestLoadRefuses(t *testing.T) {
 		"another normalizer":   {"normalizer", `{"type": "NFC"}`, "normalizer"},
 		"no normalizer":        {"normalizer", `null`, "normalizer"},
 		"another pretokenizer": {"pre_tokenizer", `{"type": "ByteLevel"}`, "pre_tokenizer"},
-		"another template":     {"post_processor", `{"type": "ByteLevel"}`, "post_processor"},
+		"another template":     {"post_processor", `{"type": "Other"}`, "post_processor"},
 		"template without text": {"post_processor", template(`[{"SpecialToken": {"id": "[CLS]"}}]`),
 			"0 sequences"},
 		"template of neither": {"post_processor", template(`[{}]`), "single[0]"},
@@ -201,6 +204,101 @@ func TestLoadRefuses(t *testing.T) {
 		if _, err := token.Load([]byte(text)); err == nil {
 			t.Errorf("%q was read", text)
 		}
+	}
+}
+
+// bytesWith is the byte-level tokenizer of testdata with one field of the file, or of its model, replaced.
+func bytesWith(t *testing.T, section, field, value string) []byte {
+	t.Helper()
+	data, err := os.ReadFile("testdata/bytes.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields, model map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(fields["model"], &model); err != nil {
+		t.Fatal(err)
+	}
+	if section == "model" {
+		model[field] = json.RawMessage(value)
+	} else {
+		fields[field] = json.RawMessage(value)
+	}
+	if fields["model"], err = json.Marshal(model); err != nil {
+		t.Fatal(err)
+	}
+	if data, err = json.Marshal(fields); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestLoadRefusesOtherBytes(t *testing.T) {
+	for _, test := range []struct{ section, field, value, want string }{
+		{"", "normalizer", `{"type": "NFC"}`, `normalizer is "NFC", want none`},
+		{"", "pre_tokenizer", `{"type": "ByteLevel", "use_regex": false}`, "pre_tokenizer must be ByteLevel"},
+		{"", "pre_tokenizer", `{"type": "Whitespace"}`, "pre_tokenizer must be ByteLevel"},
+		{"model", "dropout", "0.1", "want none of them"},
+		{"model", "byte_fallback", "true", "want none of them"},
+		{"model", "end_of_word_suffix", `"</w>"`, "want none of them"},
+		{"model", "vocab", `{"<pad>": 0, "a": 1}`, "which stands for byte 0"},
+		{"model", "merges", `["a b c"]`, `merges[0] is "a b c", want two tokens`},
+		{"model", "merges", `[["a"]]`, `merges[0] is ["a"], want two tokens`},
+		{"model", "merges", `["a \u0110"]`, `merges[0] makes "aĐ", which the vocabulary`},
+	} {
+		_, err := token.Load(bytesWith(t, test.section, test.field, test.value))
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s %s: error is %v, want one with %q", test.field, test.value, err, test.want)
+		}
+	}
+}
+
+// The older files make the same tokenizer as tokenizer.json.
+func TestFromMerges(t *testing.T) {
+	data, err := os.ReadFile("testdata/bytes.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f struct {
+		Model struct {
+			Vocab  map[string]int
+			Merges [][2]string
+		}
+	}
+	if err := json.Unmarshal(data, &f); err != nil {
+		t.Fatal(err)
+	}
+	merges := "#version: 0.2\n"
+	for _, pair := range f.Model.Merges {
+		merges += pair[0] + " " + pair[1] + "\n"
+	}
+	want, _ := reference(t, "bytes.json")
+	for _, space := range []bool{false, true} {
+		built, err := token.FromMerges(f.Model.Vocab, merges, space)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := token.Load(built)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := "doesn't stop: 3.14   café\n"
+		if a, b := got.Encode(text, 64), want.Encode(map[bool]string{true: " "}[space]+text, 64); !slices.Equal(a, b) {
+			t.Errorf("prefix space %t: %v, want %v", space, a, b)
+		}
+	}
+	if _, err := token.FromMerges(map[string]int{"a": 0}, "", false); err == nil || !strings.Contains(err.Error(), "no <s>") {
+		t.Errorf("built without special tokens: %v", err)
+	}
+}
+
+// A word of any length is merged in time that hardly grows faster than it.
+func TestLongWord(t *testing.T) {
+	tok, _ := reference(t, "bytes.json")
+	if got := tok.Encode(strings.Repeat("中a", 1<<18), 8); len(got) != 8 {
+		t.Errorf("got %v, want 8 ids", got)
 	}
 }
 
