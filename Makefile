@@ -13,7 +13,7 @@ PLAIN = ./schedule ./serve
 ACCEPTANCE = $(shell grep -rl --include='*_test.go' '^//go:build acceptance' . | xargs -n1 dirname | sort -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt acceptance verify retrain bench-kept bench-overhead bench-scheduler docs size clean
+.PHONY: help build test race lint fmt acceptance verify retrain bench-kept bench-overhead bench-scheduler bench-peers docs size clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -55,6 +55,13 @@ bench-overhead: ## exits switched off against one plain executable: 5 minutes, i
 
 bench-scheduler: ## what the scheduler adds to a sample, throughput, memory: 15 minutes, idle machine
 	$(BENCH)/scheduler
+
+# The Python environment of the peers; see benchmarks/peers/setup.sh.
+PEERS = $(or $(LAYARUN_RUNS),runs)/peers/venv
+
+bench-peers: ## full-depth speed beside PyTorch, ONNX Runtime and OpenVINO: 5 minutes, idle machine; first installs 5 GB
+	benchmarks/peers/setup.sh $(PEERS)
+	$(BENCH)/peers -python $(PEERS)/bin/python
 
 docs: ## check the documents: links, terms, tables, README's commands
 	$(GO) test -count=1 ./internal/docs
