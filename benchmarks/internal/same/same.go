@@ -47,7 +47,7 @@ type check struct {
 
 // Check answers all samples of w alone, in batches of each of the buckets, and under the load of several callers, each
 // with the policy and with exits off. An error is one of running; what was found is in the result.
-func Check(ctx context.Context, w *workload.Workload, device *compile.Device, buckets []int) (*result.Same, error) {
+func Check(ctx context.Context, w *workload.Workload, device *compile.Device, buckets []int) (found *result.Same, err error) {
 	c := &check{work: w, policy: w.Policy, at: map[int]int{}, theta: map[int]float64{}}
 	c.found = result.Same{Samples: w.Len(), Bound: bound}
 	c.gate = slices.Index(exit.Gates, w.Policy.Gate)
