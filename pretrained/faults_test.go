@@ -102,7 +102,7 @@ func TestOpenRefuses(t *testing.T) {
 	}{
 		"no config":       {"bert", in("config.json", remove), []string{"config.json: no such file"}},
 		"no JSON":         {"bert", in("config.json", replace("{")), []string{"config.json: unexpected end"}},
-		"other family":    {"bert", config("model_type", `"electra"`), []string{`model_type is "electra", want one of bert, distilbert`}},
+		"other family":    {"bert", config("model_type", `"electra"`), []string{`model_type is "electra", want one of bert, distilbert, roberta`}},
 		"other class":     {"bert", config("architectures", `["BertForTokenClassification"]`), []string{`architectures is ["BertForTokenClassification"], want one of BertModel,`}},
 		"activation":      {"bert", config("hidden_act", `"relu"`), []string{`hidden_act is "relu", want gelu, gelu_new or gelu_pytorch_tanh`}},
 		"positions":       {"bert", config("position_embedding_type", `"relative_key"`), []string{`position_embedding_type is "relative_key", want "absolute"`}},
@@ -144,14 +144,19 @@ func TestOpenRefuses(t *testing.T) {
 		}), []string{"tensor x is not in model-00002"}},
 		"pooling": {"minilm", in("1_Pooling/config.json", set("pooling_mode_max_tokens", "true")), []string{`1_Pooling/config.json: ["pooling_mode_max_tokens" "pooling_mode_mean_tokens"] are set`}},
 
-		"no tokenizer":     {"bert", in("tokenizer.json", remove), []string{"there is no tokenizer, want tokenizer.json or vocab.txt"}},
-		"tokenizer":        {"bert", in("tokenizer.json", set("normalizer", "null")), []string{"tokenizer.json: token: normalizer must be"}},
-		"padding id":       {"bert", config("pad_token_id", "3"), []string{"tokenizer.json: padding has id 0, want 3, the pad_token_id of config.json"}},
-		"large tokens":     {"bert", in("tokenizer.json", func(b []byte) []byte { return []byte(strings.Replace(string(b), `"the": 5`, `"the": 25`, 1)) }), []string{"the largest id is 25, want less than 25"}},
-		"case":             {"bert", in("tokenizer_config.json", set("do_lower_case", "false")), []string{"tokenizer_config.json: do_lower_case is false, but the normalizer"}},
-		"left padding":     {"bert", in("tokenizer_config.json", set("padding_side", `"left"`)), []string{`padding_side is "left", want right`}},
-		"never split":      {"minilm", in("tokenizer_config.json", set("never_split", `["a b"]`)), []string{"never_split"}},
-		"short vocabulary": {"minilm", in("vocab.txt", replace("a\nb\n")), []string{"vocab.txt: token: the vocabulary of 2 lines has no [PAD]"}},
+		"no tokenizer": {"bert", in("tokenizer.json", remove), []string{"there is no tokenizer, want tokenizer.json, vocab.txt, or vocab.json with merges.txt"}},
+		"tokenizer":    {"bert", in("tokenizer.json", set("normalizer", "null")), []string{"tokenizer.json: token: normalizer must be"}},
+		"merges": {"roberta", map[string]func([]byte) []byte{"tokenizer.json": remove, "vocab.json": replace(`{"a": 1}`)},
+			[]string{"merges.txt: no such file"}},
+		"bytes": {"roberta", map[string]func([]byte) []byte{"tokenizer.json": remove, "vocab.json": replace(`{"a": 1}`), "merges.txt": replace("")},
+			[]string{"vocab.json: token: the vocabulary of 1 has no <s>"}},
+		"pad beyond positions": {"roberta", config("pad_token_id", "30"), []string{"max_length is -8, want at least 1"}},
+		"padding id":           {"bert", config("pad_token_id", "3"), []string{"tokenizer.json: padding has id 0, want 3, the pad_token_id of config.json"}},
+		"large tokens":         {"bert", in("tokenizer.json", func(b []byte) []byte { return []byte(strings.Replace(string(b), `"the": 5`, `"the": 25`, 1)) }), []string{"the largest id is 25, want less than 25"}},
+		"case":                 {"bert", in("tokenizer_config.json", set("do_lower_case", "false")), []string{"tokenizer_config.json: do_lower_case is false, but the normalizer"}},
+		"left padding":         {"bert", in("tokenizer_config.json", set("padding_side", `"left"`)), []string{`padding_side is "left", want right`}},
+		"never split":          {"minilm", in("tokenizer_config.json", set("never_split", `["a b"]`)), []string{"never_split"}},
+		"short vocabulary":     {"minilm", in("vocab.txt", replace("a\nb\n")), []string{"vocab.txt: token: the vocabulary of 2 lines has no [PAD]"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := spoilt(t, c.from, c.change)

@@ -40,5 +40,5 @@ func Fetch(ctx context.Context, id string) (string, error) {
 func wanted(name string) bool {
 	shard := strings.HasPrefix(name, "model-") && strings.HasSuffix(name, ".safetensors") && !strings.Contains(name, "/")
 	return shard || slices.Contains([]string{configFile, preprocessorFile, wholeFile, indexFile, tokenizerFile, tokenizerConfigFile,
-		vocabFile, sentenceFile, poolingFile}, name)
+		vocabFile, bytesFile, mergesFile, sentenceFile, poolingFile}, name)
 }

@@ -111,7 +111,7 @@ func same(t *testing.T, what string, got, want, mask *tensors.Tensor) {
 // Every hidden state of every family and its logits are those of transformers, for the ids that our tokenizer makes of the
 // texts.
 func TestTextModelsEqualTransformers(t *testing.T) {
-	for _, name := range []string{"bert", "minilm", "distilbert"} {
+	for _, name := range []string{"bert", "minilm", "distilbert", "roberta"} {
 		t.Run(name, func(t *testing.T) { equalsTransformers(t, filepath.Join("testdata", name)) })
 	}
 }
@@ -173,8 +173,10 @@ func TestModels(t *testing.T) {
 		length                           int // of the position table, or less where sentence-transformers or the tokenizer say so
 		unused                           []string
 	}{
-		"bert":       {"bert", "cls", "tanh", "gelu", classes, 24, nil},
-		"minilm":     {"bert", "mean", "", "gelu_tanh", nil, 16, []string{"pooler.dense.bias", "pooler.dense.weight"}},
+		"bert":   {"bert", "cls", "tanh", "gelu", classes, 24, nil},
+		"minilm": {"bert", "mean", "", "gelu_tanh", nil, 16, []string{"pooler.dense.bias", "pooler.dense.weight"}},
+		// 23 positions, of which the first two stand before those of tokens; the tokenizer says 20.
+		"roberta":    {"roberta", "cls", "tanh", "gelu", classes, 20, nil},
 		"distilbert": {"distilbert", "cls", "relu", "gelu", classes, 24, nil},
 	} {
 		m := open(t, filepath.Join("testdata", name))

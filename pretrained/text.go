@@ -21,6 +21,8 @@ const (
 	tokenizerFile       = "tokenizer.json"
 	tokenizerConfigFile = "tokenizer_config.json"
 	vocabFile           = "vocab.txt"
+	bytesFile           = "vocab.json" // beside mergesFile
+	mergesFile          = "merges.txt"
 	sentenceFile        = "sentence_bert_config.json"
 	poolingFile         = "1_Pooling/config.json"
 )
@@ -34,6 +36,7 @@ type tokenizerConfig struct {
 	Basic        *bool    `json:"do_basic_tokenize"`
 	NeverSplit   []string `json:"never_split"`
 	MaxLength    *float64 `json:"model_max_length"` // 1e30 stands for none
+	PrefixSpace  bool     `json:"add_prefix_space"`
 	Padding      string   `json:"padding_side"`
 }
 
@@ -48,8 +51,7 @@ func (m *Model) readTokenizer(dir *folder, want *text) error {
 		return err
 	}
 	if m.Tokenizer == nil {
-		name = vocabFile
-		if m.Tokenizer, err = fromVocabulary(dir, config); err != nil {
+		if m.Tokenizer, name, err = fromOlderFiles(dir, config); err != nil {
 			return err
 		}
 	} else if err := config.agrees(m.Tokenizer); err != nil {
@@ -78,15 +80,35 @@ func (m *Model) readTokenizer(dir *folder, want *text) error {
 	return err
 }
 
-// fromVocabulary makes a tokenizer.json of vocab.txt, as BertTokenizer reads it.
-func fromVocabulary(dir *folder, config tokenizerConfig) ([]byte, error) {
+// fromOlderFiles makes a tokenizer.json of what tokenizers kept before there was one, and says which file counts.
+func fromOlderFiles(dir *folder, config tokenizerConfig) (data []byte, name string, err error) {
 	vocabulary, err := dir.readIfThere(vocabFile)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	if vocabulary == nil {
-		return nil, fmt.Errorf("there is no tokenizer, want %s or %s", tokenizerFile, vocabFile)
+	if vocabulary != nil {
+		data, err = fromVocabulary(vocabulary, config)
+		return data, vocabFile, err
 	}
+	vocab, err := readJSON[map[string]int](dir, bytesFile)
+	if err != nil {
+		return nil, "", err
+	}
+	if vocab == nil {
+		return nil, "", fmt.Errorf("there is no tokenizer, want %s, %s, or %s with %s", tokenizerFile, vocabFile, bytesFile, mergesFile)
+	}
+	merges, err := dir.read(mergesFile)
+	if err != nil {
+		return nil, "", err
+	}
+	if data, err = token.FromMerges(vocab, string(merges), config.PrefixSpace); err != nil {
+		err = fmt.Errorf("%s: %w", bytesFile, err)
+	}
+	return data, bytesFile, err
+}
+
+// fromVocabulary makes a tokenizer.json of vocab.txt, as BertTokenizer reads it.
+func fromVocabulary(vocabulary []byte, config tokenizerConfig) ([]byte, error) {
 	if config.Basic != nil && !*config.Basic || len(config.NeverSplit) > 0 {
 		return nil, fmt.Errorf("%s: do_basic_tokenize and never_split are set, want neither", tokenizerConfigFile)
 	}

@@ -98,7 +98,24 @@ def distilbert():
     texts(folder, model.float(), vocabulary(folder, strip_accents=False))
 
 
-FAMILIES = {f.__name__: f for f in [bert, minilm, distilbert]}
+def byte_tokenizer(folder):
+    data = HERE.parent.parent / "internal" / "token" / "testdata" / "bytes.json"
+    tokenizer = hf.RobertaTokenizerFast(tokenizer_file=str(data), model_max_length=20)
+    tokenizer.save_pretrained(folder)
+    for extra in ["special_tokens_map.json", "vocab.json", "merges.txt"]:
+        (folder / extra).unlink(missing_ok=True)
+    return tokenizer
+
+
+def roberta():
+    sizes = SIZES | dict(vocab_size=500, max_position_embeddings=23, hidden_size=6, num_attention_heads=2)
+    config = hf.RobertaConfig(**sizes, type_vocab_size=1, layer_norm_eps=1e-5, **LABELS)
+    model = randomise(hf.RobertaForSequenceClassification(config), 4)
+    folder = save("roberta", model)
+    texts(folder, model, byte_tokenizer(folder))
+
+
+FAMILIES = {f.__name__: f for f in [bert, minilm, distilbert, roberta]}
 
 
 def reference(folder):
