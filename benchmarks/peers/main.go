@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/layarun/layarun/benchmarks/internal/result"
@@ -52,7 +53,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: peers -python interpreter [-model network,…] [-rounds n] [-turn duration]")
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := c.run(ctx, *backend, strings.Split(*models, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
