@@ -17,9 +17,9 @@ type config struct {
 	faults []error
 }
 
-func parseConfig(text []byte) (*config, error) {
+func parseConfig(text string) (*config, error) {
 	c := &config{seen: map[string]bool{}}
-	if err := json.Unmarshal(text, &c.fields); err != nil {
+	if err := json.Unmarshal([]byte(text), &c.fields); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -123,9 +123,11 @@ func (c *config) architecture(want ...string) string {
 }
 
 // classes are the names in id2label, in order; "LABEL_0", … for the two classes that the format does not write down.
-func (c *config) classes() []string {
+func (c *config) classes() []string { return c.classesOf(2) }
+
+// classesOf is classes where the checkpoint tells how many there are, if the file does not.
+func (c *config) classesOf(labels int) []string {
 	var byID map[string]string
-	labels := 2
 	given := c.get("num_labels", "a whole number", &labels)
 	if c.get("id2label", "an object of class names by number", &byID) {
 		if given && labels != len(byID) {

@@ -81,6 +81,15 @@ func tensorsWith(change func(layer.Weights)) func([]byte) []byte {
 	}
 }
 
+// renamed gives the convnet a config.json, with which its weights must have the usual name.
+func renamed(config string) map[string]func([]byte) []byte {
+	weights, err := os.ReadFile("testdata/resnet/weights.safetensors")
+	if err != nil {
+		panic(err)
+	}
+	return map[string]func([]byte) []byte{"config.json": replace(config), "model.safetensors": replace(string(weights))}
+}
+
 func remove([]byte) []byte { return nil }
 
 func replace(text string) func([]byte) []byte { return func([]byte) []byte { return []byte(text) } }
@@ -100,9 +109,16 @@ func TestOpenRefuses(t *testing.T) {
 		change map[string]func([]byte) []byte
 		want   []string
 	}{
-		"no config":       {"bert", in("config.json", remove), []string{"config.json: no such file"}},
+		"no config": {"bert", in("config.json", remove), []string{"there is no config.json, and of files *.safetensors there are 2, want one"}},
+		"no config, other names": {"bert", map[string]func([]byte) []byte{"config.json": remove, "expected.safetensors": remove},
+			[]string{"there is no config.json, and as a cifar_resnet the checkpoint has 0 stages of blocks"}},
+		"rescaled pixels": {"resnet", in("preprocessor_config.json", set("rescale_factor", "1")), []string{"preprocessor_config.json: do_rescale and rescale_factor"}},
+		"no deviation":    {"resnet", in("preprocessor_config.json", set("image_mean", "[0, 0, 0]")), []string{"image_std [], want three numbers"}},
+		"other size":      {"resnet", renamed(`{"model_type": "cifar_resnet", "image_size": 64}`), []string{"config.json: image_size is 64, want 32"}},
+		"two classes": {"resnet", renamed(`{"model_type": "cifar_resnet", "id2label": {"0": "a", "1": "b"}}`),
+			[]string{`weight "head.classifier.kernel" has shape`, "[96 2]"}},
 		"no JSON":         {"bert", in("config.json", replace("{")), []string{"config.json: unexpected end"}},
-		"other family":    {"bert", config("model_type", `"electra"`), []string{`model_type is "electra", want one of bert, distilbert, roberta`}},
+		"other family":    {"bert", config("model_type", `"electra"`), []string{`model_type is "electra", want one of bert, cifar_resnet, distilbert, roberta`}},
 		"other class":     {"bert", config("architectures", `["BertForTokenClassification"]`), []string{`architectures is ["BertForTokenClassification"], want one of BertModel,`}},
 		"activation":      {"bert", config("hidden_act", `"relu"`), []string{`hidden_act is "relu", want gelu, gelu_new or gelu_pytorch_tanh`}},
 		"positions":       {"bert", config("position_embedding_type", `"relative_key"`), []string{`position_embedding_type is "relative_key", want "absolute"`}},
@@ -127,7 +143,7 @@ func TestOpenRefuses(t *testing.T) {
 		"integers": {"bert", in("model.safetensors", func(b []byte) []byte {
 			return withIntegers(tensorsWith(func(w layer.Weights) { delete(w, "classifier.bias") })(b), "classifier.bias")
 		}), []string{"tensor classifier.bias has dtype I64, want F32, F16 or BF16"}},
-		"vector":     {"bert", weights(func(w layer.Weights) { w["classifier.weight"] = one }), []string{"tensor classifier.weight: shape is [1], want a matrix"}},
+		"vector":     {"bert", weights(func(w layer.Weights) { w["classifier.weight"] = one }), []string{"tensor classifier.weight: shape is [1], want 2 axes"}},
 		"cut file":   {"bert", in("model.safetensors", func(b []byte) []byte { return b[:len(b)-1] }), []string{"model.safetensors: tensors cover 12796 bytes of data, want 12795"}},
 		"no weights": {"bert", in("model.safetensors", remove), []string{"model.safetensors: no such file"}},
 		"pickle": {"bert", map[string]func([]byte) []byte{"model.safetensors": remove, "pytorch_model.bin": replace("x")},

@@ -11,6 +11,7 @@
 package pretrained
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,8 +28,8 @@ import (
 
 // Model is an imported network.
 type Model struct {
-	Family   string // "bert", …: the model_type of config.json
-	Backbone backbone.Backbone
+	Family   string            // "bert", …: the model_type of config.json
+	Backbone backbone.Backbone // in the form that runs: batch normalisation is folded away
 	// Head is the checkpoint's own classifier, of kind lastlayer; the zero value if it has none.
 	Head laya.Config
 	// Weights are those of the backbone and, with a head, of the tap at the last depth and of the head.
@@ -53,6 +54,7 @@ var families = map[string]family{
 	"bert":       bert,
 	"distilbert": distilBERT,
 	"roberta":    roberta,
+	cifarResNet:  resNet,
 }
 
 // Families lists the values of model_type that Open knows, sorted.
@@ -68,11 +70,16 @@ func Open(dir string) (*Model, error) {
 }
 
 func open(dir *folder) (*Model, error) {
-	text, err := dir.read(configFile)
+	text, err := dir.readIfThere(configFile)
 	if err != nil {
 		return nil, err
 	}
-	c, err := parseConfig(text)
+	if text == nil { // the one family that has none
+		if _, err := dir.onlyWeights(); err != nil {
+			return nil, err
+		}
+	}
+	c, err := parseConfig(cmp.Or(string(text), `{"model_type": "`+cifarResNet+`"}`))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", configFile, err)
 	}
@@ -82,6 +89,9 @@ func open(dir *folder) (*Model, error) {
 		return nil, fmt.Errorf("%s: model_type is %q, want one of %s", configFile, kind, strings.Join(Families(), ", "))
 	}
 	p, err := read(c, dir)
+	if err != nil && text == nil {
+		return nil, fmt.Errorf("there is no %s, and as a %s %w", configFile, cifarResNet, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -105,9 +115,11 @@ func open(dir *folder) (*Model, error) {
 
 // readWeights fills the network with the checkpoint's tensors, all of them and nothing else.
 func (m *Model) readWeights(dir *folder, p *plan) error {
-	source, err := dir.tensors()
-	if err != nil {
-		return err
+	source, err := p.source, error(nil)
+	if source == nil {
+		if source, err = dir.tensors(); err != nil {
+			return err
+		}
 	}
 	if m.Weights, m.Unused, err = p.place(source); err != nil {
 		return err
@@ -117,7 +129,13 @@ func (m *Model) readWeights(dir *folder, p *plan) error {
 	if err != nil {
 		return err
 	}
-	return layer.CheckWeights(m.Weights, params)
+	if err := layer.CheckWeights(m.Weights, params); err != nil {
+		return err
+	}
+	if f, ok := m.Backbone.(backbone.Folder); ok {
+		m.Backbone, m.Weights, err = f.Fold(m.Weights)
+	}
+	return err
 }
 
 // Bundle makes a bundle of the network, by the program and version by. Without a head it answers nothing until it has

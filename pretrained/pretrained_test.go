@@ -27,7 +27,12 @@ const tolerance = 1e-4
 // expected is what testdata/make.py wrote down of the reference.
 func expected(t *testing.T, dir string) layer.Weights {
 	t.Helper()
-	data, err := os.Open(filepath.Join(dir, "expected.safetensors"))
+	return tensorsOf(t, filepath.Join(dir, "expected.safetensors"))
+}
+
+func tensorsOf(t *testing.T, file string) layer.Weights {
+	t.Helper()
+	data, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,6 +136,39 @@ func equalsTransformers(t *testing.T, dir string) {
 	if err := m.Bundle("x", "test").Save(filepath.Join(t.TempDir(), "bundle")); err != nil {
 		t.Error(err)
 	}
+}
+
+// The states of the convnet are compared at some places, those that make.py keeps.
+func TestResNetEqualsPyTorch(t *testing.T) {
+	m, want := open(t, "testdata/resnet"), tensorsOf(t, "testdata/resnet.safetensors")
+	states, logits := run(t, m, want["input.pixels"])
+	for k, state := range states {
+		same(t, fmt.Sprintf("state %d", k), some(state, 5, 3), want[fmt.Sprintf("state.%d", k)], nil)
+	}
+	same(t, "logits", logits, want["logits"], nil)
+	if got := m.Classes; !slices.Equal(got, []string{"LABEL_0", "LABEL_1", "LABEL_2"}) || m.Tokenizer != nil || m.MaxLength != 0 {
+		t.Errorf("classes are %q, and the length is %d", got, m.MaxLength)
+	}
+	if err := m.Bundle("x", "test").Save(filepath.Join(t.TempDir(), "bundle")); err != nil {
+		t.Error(err)
+	}
+}
+
+// some keeps every rows-th row and every columns-th column of [batch, height, width, channels].
+func some(x *tensors.Tensor, rows, columns int) *tensors.Tensor {
+	var kept [][][][]float32
+	for _, image := range x.Value().([][][][]float32) {
+		var some [][][]float32
+		for y := 0; y < len(image); y += rows {
+			var row [][]float32
+			for x := 0; x < len(image[y]); x += columns {
+				row = append(row, image[y][x])
+			}
+			some = append(some, row)
+		}
+		kept = append(kept, some)
+	}
+	return tensors.FromValue(kept)
 }
 
 // encode makes the batch of ids of the texts, and fails unless it is what the reference tokenizer made of them.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +25,9 @@ type plan struct {
 	backbone backbone.Backbone
 	head     laya.Config
 	classes  []string
-	text     *text // nil unless the network reads text
+	text     *text                      // nil unless the network reads text
+	source   *source                    // nil unless the family has read it, to learn sizes
+	given    map[string]*tensors.Tensor // weights of ours that no checkpoint holds
 	// prefix stands before the names of the backbone's tensors in checkpoints with a head, and is left out in others.
 	prefix  string
 	moves   []move
@@ -72,7 +75,10 @@ func (p *plan) place(s *source) (weights layer.Weights, unused []string, err err
 		}
 		left[bare] = name
 	}
-	weights = layer.Weights{}
+	weights = maps.Clone(layer.Weights(p.given))
+	if weights == nil {
+		weights = layer.Weights{}
+	}
 	var missing []string
 	for _, m := range p.moves {
 		name, ok := left[m.from]
@@ -144,7 +150,13 @@ func (f *folder) tensors() (*source, error) {
 	if index != nil {
 		return s, f.readShards(s, index)
 	}
-	err = f.readTensors(s, wholeFile, nil)
+	name := wholeFile
+	if _, fault := os.Stat(filepath.Join(f.path, configFile)); errors.Is(fault, fs.ErrNotExist) {
+		if name, err = f.onlyWeights(); err != nil {
+			return nil, err
+		}
+	}
+	err = f.readTensors(s, name, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, fault := os.Stat(filepath.Join(f.path, "pytorch_model.bin")); fault == nil {
 			return nil, errors.New("pytorch_model.bin is a pickle, which is not read: save the model anew with safe_serialization=True")
@@ -216,21 +228,43 @@ func (f *folder) readTensors(s *source, name string, where map[string]string) er
 }
 
 // transpose swaps the axes of a matrix.
-func transpose(t *tensors.Tensor) (*tensors.Tensor, error) {
-	dims := t.Shape().Dimensions
-	if len(dims) != 2 {
-		return nil, fmt.Errorf("shape is %v, want a matrix", dims)
-	}
-	rows, columns := dims[0], dims[1]
-	out := make([]float32, rows*columns)
-	err := tensors.ConstFlatData(t, func(in []float32) {
-		for i := range rows {
-			for j := range columns {
-				out[j*rows+i] = in[i*columns+j]
-			}
+func transpose(t *tensors.Tensor) (*tensors.Tensor, error) { return axes(1, 0)(t) }
+
+// axes returns a function that orders the axes of a tensor anew: axis i of the result is axis order[i] of the original.
+func axes(order ...int) reshape {
+	return func(t *tensors.Tensor) (*tensors.Tensor, error) {
+		from := t.Shape().Dimensions
+		if len(from) != len(order) {
+			return nil, fmt.Errorf("shape is %v, want %d axes", from, len(order))
 		}
-	})
-	return tensors.FromFlatDataAndDimensions(out, columns, rows), err
+		dims, steps := make([]int, len(order)), make([]int, len(order))
+		step := make([]int, len(order)) // of the original's axes in its values
+		for i, n := len(from)-1, 1; i >= 0; i-- {
+			step[i] = n
+			n *= from[i]
+		}
+		for i, axis := range order {
+			dims[i], steps[i] = from[axis], step[axis]
+		}
+		out := make([]float32, t.Shape().Size())
+		err := tensors.ConstFlatData(t, func(in []float32) {
+			at := make([]int, len(order)) // the place in the result, and
+			source := 0                   // where its value stands in the original
+			for i := range out {
+				out[i] = in[source]
+				for axis := len(at) - 1; axis >= 0; axis-- {
+					at[axis]++
+					source += steps[axis]
+					if at[axis] < dims[axis] {
+						break
+					}
+					source -= dims[axis] * steps[axis]
+					at[axis] = 0
+				}
+			}
+		})
+		return tensors.FromFlatDataAndDimensions(out, dims...), err
+	}
 }
 
 // dropRows returns a function that leaves out the first rows of a matrix.

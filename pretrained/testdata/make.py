@@ -115,7 +115,64 @@ def roberta():
     texts(folder, model, byte_tokenizer(folder))
 
 
-FAMILIES = {f.__name__: f for f in [bert, minilm, distilbert, roberta]}
+class Basic(torch.nn.Module):
+    def __init__(self, channels, out, stride):
+        super().__init__()
+        self.conv1 = torch.nn.Conv2d(channels, out, 3, stride, 1, bias=False)
+        self.bn1 = torch.nn.BatchNorm2d(out)
+        self.conv2 = torch.nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.bn2 = torch.nn.BatchNorm2d(out)
+        self.stride, self.more = stride, out - channels
+
+    def forward(self, x):
+        h = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        x = torch.nn.functional.pad(x[:, :, ::self.stride, ::self.stride], (0, 0, 0, 0, self.more // 2, self.more - self.more // 2))
+        return torch.relu(h + x)
+
+
+class CIFARResNet(torch.nn.Module):
+    """The network of He et al. 2016, section 4.2, with the names of common PyTorch code; states are channels last, as ours."""
+
+    def __init__(self, widths, blocks, classes):
+        super().__init__()
+        self.conv1 = torch.nn.Conv2d(3, widths[0], 3, 1, 1, bias=False)
+        self.bn1 = torch.nn.BatchNorm2d(widths[0])
+        before = widths[0]
+        for stage, width in enumerate(widths):
+            layers = [Basic(before if i == 0 else width, width, 2 if i == 0 and stage > 0 else 1) for i in range(blocks)]
+            setattr(self, "layer%d" % (stage + 1), torch.nn.Sequential(*layers))
+            before = width
+        self.linear = torch.nn.Linear(before, classes)
+
+    def forward(self, pixels, output_hidden_states):
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        x = ((pixels - mean) / std).permute(0, 3, 1, 2)
+        x = torch.relu(self.bn1(self.conv1(x)))
+        states = [x]
+        for block in [*self.layer1, *self.layer2, *self.layer3]:
+            states.append(block(states[-1]))
+        logits = self.linear(states[-1].mean((2, 3)))
+        few = [s.permute(0, 2, 3, 1)[:, ::5, ::3] for s in states]  # some of the places: the file stays small
+        return hf.utils.ModelOutput(hidden_states=few, logits=logits)
+
+
+def resnet():
+    model = randomise(CIFARResNet([2, 4, 6], 2, 3), 5)
+    generator = torch.Generator().manual_seed(6)
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(0, 0.3, generator=generator)
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 2, generator=generator)
+    folder = HERE / "resnet"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    save_file({k: v.numpy() for k, v in model.state_dict().items()}, folder / "weights.safetensors")
+    expect(folder, model, {"pixels": torch.rand(2, 32, 32, 3, generator=generator)}, ["pixels"])
+    (folder / "expected.safetensors").rename(HERE / "resnet.safetensors")
+
+
+FAMILIES = {f.__name__: f for f in [bert, minilm, distilbert, roberta, resnet]}
 
 
 def reference(folder):
@@ -129,5 +186,5 @@ if __name__ == "__main__":
             reference(pathlib.Path(name))
             continue
         FAMILIES[name]()
-        for path in (HERE / name).rglob("*.safetensors"):
+        for path in HERE.rglob("*.safetensors"):
             path.chmod(0o644)
