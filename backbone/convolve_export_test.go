@@ -1,4 +1,7 @@
 package backbone
 
-// ConvolveByProduct is for tests, which compare it with GoMLX's convolution.
-var ConvolveByProduct = convolveByProduct
+// These are for tests, which compare them with GoMLX's convolution.
+var (
+	ConvolveByProduct = convolveByProduct
+	ConvolveRows      = convolveRows
+)

@@ -16,18 +16,7 @@ import (
 // The convolution as a product and its gradients are those of GoMLX's convolution, which has loops of its own.
 func TestConvolveByProduct(t *testing.T) {
 	const tolerance = 1e-4 // float32 sums of up to 2·9·6 terms of order 1, in another order
-	rng := rand.New(rand.NewPCG(1, 2))
-	draw := func(dims ...int) *tensors.Tensor {
-		n := 1
-		for _, d := range dims {
-			n *= d
-		}
-		values := make([]float32, n)
-		for i := range values {
-			values[i] = float32(rng.NormFloat64())
-		}
-		return tensors.FromFlatDataAndDimensions(values, dims...)
-	}
+	draw := normal(rand.New(rand.NewPCG(1, 2)))
 	// The weighted sum makes every output's share of the gradients its own.
 	withGradients := func(y, weights *graph.Node, in []*graph.Node) []*graph.Node {
 		return append([]*graph.Node{y}, graph.Gradient(graph.ReduceAllSum(graph.Mul(y, weights)), in[:2]...)...)
@@ -59,6 +48,44 @@ func TestConvolveByProduct(t *testing.T) {
 						}
 					}
 				})
+			}
+		}
+	}
+}
+
+// normal draws tensors from a normal distribution.
+func normal(rng *rand.Rand) func(dims ...int) *tensors.Tensor {
+	return func(dims ...int) *tensors.Tensor {
+		n := 1
+		for _, d := range dims {
+			n *= d
+		}
+		values := make([]float32, n)
+		for i := range values {
+			values[i] = float32(rng.NormFloat64())
+		}
+		return tensors.FromFlatDataAndDimensions(values, dims...)
+	}
+}
+
+// Several rows at once are GoMLX's convolution, on every backend there is.
+func TestConvolveRows(t *testing.T) {
+	const tolerance = 1e-4 // as above
+	draw := normal(rand.New(rand.NewPCG(3, 4)))
+	for _, backend := range testbackend.All(t) {
+		for _, c := range []struct{ window, height, rows int }{{3, 8, 2}, {3, 8, 4}, {3, 9, 3}, {5, 6, 2}, {3, 2, 2}} {
+			x, kernel := draw(2, c.height, 5, 3), draw(c.window, c.window, 3, 4)
+			out, err := graph.CallOnceN(backend.Backend, func(in []*graph.Node) []*graph.Node {
+				return []*graph.Node{backbone.ConvolveRows(in[0], in[1], c.rows), graph.Convolve(in[0], in[1]).PadSame().Done()}
+			}, x, kernel)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, want := tensors.MustCopyFlatData[float32](out[0]), tensors.MustCopyFlatData[float32](out[1])
+			for i := range want {
+				if math.Abs(float64(got[i]-want[i])) > tolerance {
+					t.Fatalf("%s, %+v, value %d: %v, want %v", backend.Name, c, i, got[i], want[i])
+				}
 			}
 		}
 	}

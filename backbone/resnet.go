@@ -209,7 +209,7 @@ func (r *ResNet) blockName(places []place, k int) string {
 
 // conv is a convolution with padding 'same' and its normalisation. x is [batch, height, width, in].
 func (r *ResNet) conv(p *layer.Pass, name string, x *graph.Node, stride int) *graph.Node {
-	y := convolve(x, p.Param(name+".kernel"), stride)
+	y := convolve(p, x, p.Param(name+".kernel"), stride)
 	if r.Norm == "folded" {
 		return graph.Add(y, graph.ExpandLeftToRank(p.Param(name+".bias"), 4))
 	}
