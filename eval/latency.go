@@ -6,32 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/layarun/layarun"
 )
-
-// Candidate is one way to answer samples, to be timed.
-type Candidate struct {
-	Name string
-	// Predict answers the samples from..to-1 as one arriving batch and returns when all are answered.
-	Predict func(ctx context.Context, from, to int) error
-	// Compiled is how many executables have been compiled so far; nil if Predict never compiles.
-	Compiled func() int
-}
-
-// Candidate times the runtime of the inputs, with the policy and limits of q.
-func (in *Inputs) Candidate(name string, q layarun.Request) Candidate {
-	return Candidate{Name: name, Compiled: in.runtime.Executables, Predict: func(ctx context.Context, from, to int) error {
-		samples := in.Request(from, to)
-		q := q // candidates may be timed from several goroutines
-		q.Values, q.Tokens = samples.Values, samples.Tokens
-		answers, err := in.runtime.Predict(ctx, q)
-		for _, a := range answers {
-			err = errors.Join(err, a.Err)
-		}
-		return err
-	}}
-}
 
 // LatencyOptions say how candidates are timed.
 type LatencyOptions struct {
@@ -83,12 +58,10 @@ func Latency(ctx context.Context, candidates []Candidate, o LatencyOptions) ([][
 		return nil, fmt.Errorf("eval: latency: %w", ErrEmpty)
 	}
 	out := make([][]Timing, len(candidates))
-	total := len(o.Batches) * len(candidates) * (o.Repetitions + 1)
-	for b, batch := range o.Batches {
+	done, total := 0, len(o.Batches)*len(candidates)*(o.Repetitions+1)
+	for _, batch := range o.Batches {
 		ms := make([][]float64, len(candidates)) // [candidate][repetition]
-		for turn := range (o.Repetitions + 1) * len(candidates) {
-			repetition := turn/len(candidates) - 1 // -1 warms up
-			c := (turn + repetition + 1) % len(candidates)
+		for repetition, c := range takingTurns(o.Repetitions, len(candidates)) {
 			run := timed
 			if repetition < 0 {
 				run = pass
@@ -101,7 +74,8 @@ func Latency(ctx context.Context, candidates []Candidate, o LatencyOptions) ([][
 				ms[c] = append(ms[c], elapsed.Seconds()*1000/float64(o.Samples))
 			}
 			if o.Progress != nil {
-				o.Progress(b*len(candidates)*(o.Repetitions+1)+turn+1, total)
+				done++
+				o.Progress(done, total)
 			}
 		}
 		for c := range candidates {
@@ -115,23 +89,9 @@ func Latency(ctx context.Context, candidates []Candidate, o LatencyOptions) ([][
 	return out, nil
 }
 
-// timed is the time of a pass in which nothing was compiled. One that compiled something does not count and is made
-// again: how many samples are left at an exit, and so which batch sizes are needed, may differ from pass to pass.
+// timed is the time of a pass in which nothing was compiled.
 func timed(ctx context.Context, c Candidate, samples, batch int) (time.Duration, error) {
-	for {
-		before := c.compiled()
-		elapsed, err := pass(ctx, c, samples, batch)
-		if err != nil || c.compiled() == before {
-			return elapsed, err
-		}
-	}
-}
-
-func (c Candidate) compiled() int {
-	if c.Compiled == nil {
-		return 0
-	}
-	return c.Compiled()
+	return uncompiled(c, func() (time.Duration, error) { return pass(ctx, c, samples, batch) })
 }
 
 // pass lets a candidate answer the samples in batches and returns the time it took.

@@ -3,6 +3,7 @@ package eval
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -71,6 +72,15 @@ type Machine struct {
 // ThisMachine describes the machine that runs.
 func ThisMachine(commit string) Machine {
 	return Machine{CPU: cpuModel(), Cores: runtime.GOMAXPROCS(0), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version(), Commit: commit}
+}
+
+// With says on one line what ran where.
+func (m Machine) With(backend string) string {
+	where := fmt.Sprintf("%s, %d cores, %s/%s, backend %s, %s", m.CPU, m.Cores, m.OS, m.Arch, backend, m.Go)
+	if m.Commit != "" {
+		where += fmt.Sprintf(", commit %.13s", m.Commit)
+	}
+	return where
 }
 
 // cpuModel is what Linux says of the first processor; elsewhere it is not known without asking another program.

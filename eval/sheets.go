@@ -31,7 +31,6 @@ func (r *Report) Sheets() []Sheet {
 
 // About says in a few lines what was measured, where, and how.
 func (r *Report) About() []string {
-	m := r.Machine
 	lines := []string{strings.TrimSpace(fmt.Sprintf("%s %s split: %d samples, digest %.12s", r.Data, r.Split, r.N, r.Digest))}
 	for _, n := range r.Networks {
 		line := fmt.Sprintf("%s: network %.12s", n.Name, n.Digest)
@@ -40,11 +39,7 @@ func (r *Report) About() []string {
 		}
 		lines = append(lines, line)
 	}
-	where := fmt.Sprintf("%s, %d cores, %s/%s, backend %s, %s", m.CPU, m.Cores, m.OS, m.Arch, r.Backend, m.Go)
-	if m.Commit != "" {
-		where += fmt.Sprintf(", commit %.13s", m.Commit)
-	}
-	return append(lines, where)
+	return append(lines, r.Machine.With(r.Backend))
 }
 
 // Notes are the sentences that belong below the tables: certificates.
