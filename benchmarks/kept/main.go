@@ -109,7 +109,7 @@ func (p *plan) network(ctx context.Context, name string) (n result.KeptNetwork, 
 		return n, err
 	}
 	n = result.KeptNetwork{Name: w.Name, About: w.About, Samples: w.Len()}
-	r, err := layarun.New(w.Bundle, p.options.Device, layarun.Options{})
+	r, err := w.Runtime(p.options.Device)
 	if err != nil {
 		return n, err
 	}
@@ -129,7 +129,7 @@ func (p *plan) network(ctx context.Context, name string) (n result.KeptNetwork, 
 	if w, err = workload.Open(ctx, name, o); err != nil {
 		return n, err
 	}
-	if n.Same, err = same.Check(ctx, w, p.options.Device, layarun.DefaultBuckets[1:]); err != nil {
+	if n.Same, err = same.Check(ctx, w, p.options.Device, w.Buckets[1:]); err != nil {
 		return n, err
 	}
 	return n, n.Same.Table().Print(os.Stdout)

@@ -160,7 +160,11 @@ func (m *measurement) time(ctx context.Context, b *bundle.Bundle, certified []re
 			queries = append(queries, layarun.Request{Policy: c.Policy.Name})
 		}
 	}
-	r, err := layarun.New(b, m.device, layarun.Options{})
+	buckets, _, err := layarun.MeasureBuckets(ctx, b, m.device, layarun.CandidateBuckets, nil)
+	if err != nil {
+		return nil, err
+	}
+	r, err := layarun.New(b, m.device, layarun.Options{Buckets: buckets})
 	if err != nil {
 		return nil, err
 	}

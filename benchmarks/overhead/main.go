@@ -14,7 +14,6 @@ import (
 	"os/signal"
 	"strings"
 
-	"github.com/layarun/layarun"
 	"github.com/layarun/layarun/benchmarks/internal/result"
 	"github.com/layarun/layarun/benchmarks/internal/workload"
 	"github.com/layarun/layarun/compile"
@@ -76,7 +75,7 @@ func network(ctx context.Context, w *workload.Workload, device *compile.Device, 
 		return n, err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	r, err := layarun.New(w.Bundle, device, layarun.Options{})
+	r, err := w.Runtime(device)
 	if err != nil {
 		return n, err
 	}

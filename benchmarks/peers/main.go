@@ -111,7 +111,7 @@ func (c *comparison) network(ctx context.Context, name string) (r result.PeerNet
 	if err != nil {
 		return r, err
 	}
-	own, err := newOwn(n, c.device)
+	own, err := newOwn(ctx, n, c.device)
 	if err != nil {
 		return r, err
 	}

@@ -18,12 +18,16 @@ type own struct {
 }
 
 // newOwn opens the network; the caller closes the runtime.
-func newOwn(n *network, device *compile.Device) (*own, error) {
+func newOwn(ctx context.Context, n *network, device *compile.Device) (*own, error) {
 	b, err := bundle.Open(n.dir)
 	if err != nil {
 		return nil, err
 	}
-	r, err := layarun.New(b, device, layarun.Options{})
+	buckets, _, err := layarun.MeasureBuckets(ctx, b, device, layarun.CandidateBuckets, nil)
+	if err != nil {
+		return nil, err
+	}
+	r, err := layarun.New(b, device, layarun.Options{Buckets: buckets})
 	if err != nil {
 		return nil, err
 	}

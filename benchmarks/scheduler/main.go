@@ -72,7 +72,7 @@ func (p plan) run(ctx context.Context) (err error) {
 		return err
 	}
 	s.Network = w.About
-	r, err := layarun.New(w.Bundle, device, layarun.Options{})
+	r, err := w.Runtime(device)
 	if err != nil {
 		return err
 	}

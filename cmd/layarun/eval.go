@@ -118,7 +118,7 @@ func (a *app) eval(ctx context.Context, dirs []string, o evalOptions) error {
 		return err
 	}
 	defer device.Close()
-	networks, set, err := a.openNetworks(ctx, device, dirs, o.split)
+	networks, set, err := a.openNetworks(ctx, device, dirs, o.split, o.latency)
 	defer func() {
 		for _, n := range networks {
 			n.runtime.Close()
@@ -177,8 +177,9 @@ func writeHTML(path string, r *eval.Report) error {
 	return nil
 }
 
-// openNetworks opens the bundles and the split. Networks of one name are told apart by their folders.
-func (a *app) openNetworks(ctx context.Context, device *compile.Device, dirs []string, split string) (all []network, set *dataset.Set, err error) {
+// openNetworks opens the bundles and the split. Networks of one name are told apart by their folders. Those to be timed run
+// with the batch sizes that pay, as a server would.
+func (a *app) openNetworks(ctx context.Context, device *compile.Device, dirs []string, split string, timed bool) (all []network, set *dataset.Set, err error) {
 	for _, dir := range dirs {
 		b, err := openBundle(dir)
 		if err != nil {
@@ -198,7 +199,13 @@ func (a *app) openNetworks(ctx context.Context, device *compile.Device, dirs []s
 		if slices.ContainsFunc(all, func(n network) bool { return n.Name == b.Name }) {
 			b.Name = dir
 		}
-		runtime, err := layarun.New(b, device, layarun.Options{})
+		var options layarun.Options
+		if timed {
+			if options.Buckets, _, err = layarun.MeasureBuckets(ctx, b, device, layarun.CandidateBuckets, nil); err != nil {
+				return all, nil, err
+			}
+		}
+		runtime, err := layarun.New(b, device, options)
 		if err != nil {
 			return all, nil, err
 		}

@@ -54,7 +54,7 @@ func Check(ctx context.Context, w *workload.Workload, device *compile.Device, bu
 	for i, depth := range w.Policy.Exits {
 		c.theta[depth] = float64(w.Policy.Thresholds[i])
 	}
-	r, err := layarun.New(w.Bundle, device, layarun.Options{})
+	r, err := w.Runtime(device)
 	if err != nil {
 		return nil, err
 	}

@@ -51,10 +51,11 @@ func openConvnet(ctx context.Context, o Options) (*Workload, error) {
 		return nil, err
 	}
 	test := eval.Draw(splits.Test, o.Samples, 1)
-	return &Workload{
+	w := &Workload{
 		About:  "residual convnet of nine blocks, Fashion-MNIST, test samples, exits certified to lose less than 0.5 points",
 		Bundle: b, Policy: run.Figures.Certified[at].Policy, values: test.Values, size: test.Size(),
-	}, nil
+	}
+	return w, w.measureBuckets(ctx, o.Device)
 }
 
 // openEncoder makes an encoder of MiniLM's shape. Trained encoders on texts with an exit before the first block leave
@@ -101,6 +102,9 @@ func (w *Workload) random(ctx context.Context, device *compile.Device, network s
 		return err
 	}
 	w.Bundle.Weights = layer.NewWeights(joined.Params(), 1)
+	if err := w.measureBuckets(ctx, device); err != nil {
+		return err
+	}
 	scores, err := w.scores(ctx, device)
 	if err != nil {
 		return err

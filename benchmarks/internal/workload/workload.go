@@ -21,6 +21,9 @@ type Workload struct {
 	Bundle *bundle.Bundle
 	Policy exit.Policy
 
+	// Buckets are the batch sizes that pay on the device, as layarun serve finds them.
+	Buckets []int
+
 	values []float32 // [n, size]
 	size   int
 	tokens [][]int32 // [n][length]
@@ -101,6 +104,17 @@ func Predict(ctx context.Context, r *layarun.Runtime, q layarun.Request) ([]laya
 	return answers, nil
 }
 
+// Runtime runs the workload's bundle on a device; the caller closes it.
+func (w *Workload) Runtime(device *compile.Device) (*layarun.Runtime, error) {
+	return layarun.New(w.Bundle, device, layarun.Options{Buckets: w.Buckets})
+}
+
+// measureBuckets finds the batch sizes that pay.
+func (w *Workload) measureBuckets(ctx context.Context, device *compile.Device) (err error) {
+	w.Buckets, _, err = layarun.MeasureBuckets(ctx, w.Bundle, device, layarun.CandidateBuckets, nil)
+	return err
+}
+
 // Length is the number of tokens of every sample; 0 where samples are not sequences.
 func (w *Workload) Length() int {
 	if w.tokens == nil {
@@ -137,7 +151,7 @@ func (w *Workload) Engine(device *compile.Device) (*compile.Engine, error) {
 	if w.tokens != nil {
 		lengths = []int{w.Length()}
 	}
-	e, err := compile.NewEngine(device, network, w.Bundle.Weights, layarun.DefaultBuckets, lengths)
+	e, err := compile.NewEngine(device, network, w.Bundle.Weights, w.Buckets, lengths)
 	if err != nil {
 		return nil, err
 	}
