@@ -8,6 +8,9 @@
 //		t.Run(device.Name, func(t *testing.T) { … device.Backend … })
 //	}
 //
+// A [Ledger] counts what lives on a backend and what is copied to it and from it, and can stand for a device with memory
+// of its own.
+//
 // `go test -v -run Used ./internal/testbackend` says which backends there are.
 package testbackend
 
