@@ -19,8 +19,10 @@
 // # Samples
 //
 // A sample on its way is a handle, [Sample], to a row of a batch that a segment left behind. The next batch gathers its
-// rows, pads them to the smallest bucket and copies only where they do not already lie together. Padding and batch
-// mates change no answer beyond the last bits in which kernels of different bucket sizes may differ.
+// rows, pads them to the smallest bucket and copies only where they do not already lie together: the host does where it
+// shares memory with the device, else executables do that are compiled with the others, and no state leaves the device
+// (docs/adr/0012). The latter has been tested on a CPU only, not on CUDA or a TPU. Padding and batch mates change no
+// answer beyond the last bits in which kernels of different bucket sizes may differ.
 //
 // # Plugins
 //

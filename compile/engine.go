@@ -1,18 +1,13 @@
 package compile
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"runtime"
 	"slices"
 	"sync"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/layarun/layarun/layer"
 )
@@ -25,6 +20,7 @@ type Engine struct {
 	network *Network
 	backend compute.Backend
 	workers int
+	apart   bool          // host and device have memories of their own
 	weights layer.Weights // on the device
 	spans   map[span]*stretch
 	depths  []int // by segment
@@ -34,6 +30,7 @@ type Engine struct {
 	mu          sync.Mutex
 	executables map[string]*graph.Exec // by what they compute and for which shapes
 	forms       map[form]*graph.Exec   // the same, by where they are needed
+	moves       map[move]*graph.Exec   // for devices apart: what makes batches of rows
 }
 
 // span is a run of segments, from first to last.
@@ -63,9 +60,9 @@ func NewEngine(device *Device, network *Network, weights layer.Weights, buckets,
 	if err := layer.CheckWeights(weights, network.Params()); err != nil {
 		return nil, err
 	}
-	e := &Engine{network: network, backend: device.Backend, workers: device.Workers, weights: layer.Weights{},
-		spans: map[span]*stretch{}, buckets: buckets, lengths: lengths,
-		executables: map[string]*graph.Exec{}, forms: map[form]*graph.Exec{}}
+	e := &Engine{network: network, backend: device.Backend, workers: device.Workers, apart: !device.Backend.HasSharedBuffers(),
+		weights: layer.Weights{}, spans: map[span]*stretch{}, buckets: buckets, lengths: lengths,
+		executables: map[string]*graph.Exec{}, forms: map[form]*graph.Exec{}, moves: map[move]*graph.Exec{}}
 	for name, t := range weights {
 		clone, err := t.OnDeviceClone(device.Backend, 0)
 		if err != nil {
@@ -117,6 +114,7 @@ func (e *Engine) Close() error {
 	}
 	clear(e.executables)
 	clear(e.forms)
+	clear(e.moves)
 	var faults []error
 	for _, t := range e.weights {
 		faults = append(faults, t.FinalizeAll())
@@ -144,97 +142,4 @@ func (e *Engine) Executables() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return len(e.executables)
-}
-
-// Compile compiles every executable that Run can ask for, several at a time, and reports each to progress, which may be
-// nil and is called by one goroutine at a time. When ctx ends it starts no other and returns the error of ctx.
-func (e *Engine) Compile(ctx context.Context, progress func(done, total int)) error {
-	order, err := e.distinctForms()
-	if err != nil {
-		return err
-	}
-	var mu sync.Mutex
-	done := 0
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for _, f := range order {
-		group.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := e.compileForm(f); err != nil {
-				return e.failed(f, err)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if done++; progress != nil {
-				progress(done, len(order))
-			}
-			return nil
-		})
-	}
-	return group.Wait()
-}
-
-// failed says in which form something went wrong.
-func (e *Engine) failed(f form, err error) error {
-	return fmt.Errorf("compile: segment to depth %d, batch %d: %w", e.depths[f.last], f.bucket, err)
-}
-
-// distinctForms lists one form of every executable, the costliest first, so that the last to end began early.
-func (e *Engine) distinctForms() ([]form, error) {
-	var order []form
-	known := map[*graph.Exec]bool{}
-	spans := slices.SortedFunc(maps.Keys(e.spans), func(a, b span) int {
-		return cmp.Or(cmp.Compare(b.last-b.first, a.last-a.first), cmp.Compare(a.first, b.first))
-	})
-	for _, s := range spans {
-		for _, length := range slices.Backward(e.lengths) {
-			for _, bucket := range slices.Backward(e.buckets) {
-				f := form{s, bucket, length}
-				exec, err := e.executable(f)
-				if err != nil {
-					return nil, err
-				}
-				if !known[exec] {
-					known[exec] = true
-					order = append(order, f)
-				}
-			}
-		}
-	}
-	return order, nil
-}
-
-func (e *Engine) compileForm(f form) error {
-	exec, err := e.executable(f)
-	if err != nil {
-		return err
-	}
-	return guard(func() error {
-		_, err := exec.Compile(e.spans[f.span].inputShapes(e.network, f)...)
-		return err
-	})
-}
-
-// executable returns the Exec of a form; forms that compute the same for the same shapes share it.
-func (e *Engine) executable(f form) (*graph.Exec, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if exec, ok := e.forms[f]; ok {
-		return exec, nil
-	}
-	s := e.spans[f.span]
-	key := s.key(f)
-	exec, ok := e.executables[key]
-	if !ok {
-		var err error
-		exec, err = graph.NewExec(e.backend, func(in []*graph.Node) []*graph.Node { return s.build(e.network.Head, in) })
-		if err != nil {
-			return nil, fmt.Errorf("compile: %w", err)
-		}
-		e.executables[key] = exec.SetMaxCache(1)
-	}
-	e.forms[f] = exec
-	return exec, nil
 }

@@ -152,7 +152,7 @@ func whole(t *testing.T, n *compile.Network, w layer.Weights, in input) [][]floa
 }
 
 // Segments in sequence, in changing batches with padding, equal the network in one graph; a batch of n equals n of one.
-func TestSegmentsEqualOneGraph(t *testing.T) { onEach(t, segmentsEqualOneGraph) }
+func TestSegmentsEqualOneGraph(t *testing.T) { onEachMemory(t, segmentsEqualOneGraph) }
 
 func segmentsEqualOneGraph(t *testing.T, d *compile.Device) {
 	for name, n := range networks(t) {
@@ -253,7 +253,13 @@ func checkScores(t *testing.T, batch []*compile.Sample, scores []exit.Scores, n 
 	}
 }
 
-func checkClose(t *testing.T, what string, got, want [][]float32) {
+// failer is a *testing.T or a *rapid.T.
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+func checkClose(t failer, what string, got, want [][]float32) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%s: %d answers, want %d", what, len(got), len(want))
@@ -300,42 +306,54 @@ func contributionsSumToLogits(t *testing.T, d *compile.Device) {
 	}
 }
 
-// Equal blocks share executables: a deep network compiles as many as a shallow one.
+// Equal blocks share executables, and so do the moves between them: a deep network compiles as many as a shallow one.
 func TestExecutablesAreShared(t *testing.T) {
-	count := func(layers int) int {
-		b, err := backbone.Decode(fmt.Appendf(nil, `{"kind":"encoder","vocab":20,"max_length":32,"layers":%d,"dim":8,"heads":2,"hidden":12}`, layers))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := laya.Default(nil, 3)
-		c.Dim, c.Hidden = 6, 5
-		for k := range layers + 1 {
-			c.Reads = append(c.Reads, k)
-		}
-		n, err := compile.NewNetwork(b, c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		e := newEngine(t, testbackend.Go(t), n, weightsOf(n, 1))
-		if err := e.Compile(t.Context(), nil); err != nil {
-			t.Fatal(err)
-		}
-		before := e.Executables()
-		s := start(t, e, input{tokens: []int32{1, 2, 3}})
-		for i := range e.Depths() {
-			if _, err := e.Run(i, i, []*compile.Sample{s}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if e.Executables() != before {
-			t.Fatalf("%d executables after Compile, %d after running: something compiled late", before, e.Executables())
-		}
-		return before
+	count := func(b compute.Backend, layers int) int {
+		t.Helper()
+		encoder := fmt.Appendf(nil, `{"kind":"encoder","vocab":20,"max_length":32,"layers":%d,"dim":8,"heads":2,"hidden":12}`, layers)
+		return countExecutables(t, b, encoder, layers)
 	}
 	// 3 buckets × 2 lengths × (stem and block)
-	if two, five := count(2), count(5); two != 12 || five != 12 {
-		t.Fatalf("%d executables for 2 blocks, %d for 5, want 12 for both", two, five)
+	if two, five := count(testbackend.Go(t), 2), count(testbackend.Go(t), 5); two != 12 || five != 12 {
+		t.Errorf("%d executables for 2 blocks, %d for 5, want 12 for both", two, five)
 	}
+	// And for each length 3×3 pairs of buckets with one source, but for 1 to 1, and 2×3 with two: never to a batch of 1.
+	if two, five := count(newApart(t), 2), count(newApart(t), 5); two != 40 || five != 40 {
+		t.Errorf("%d executables for 2 blocks, %d for 5 on a device apart, want 12 + 2 × (8 + 6) for both", two, five)
+	}
+}
+
+// countExecutables compiles an encoder and sees that nothing is compiled after that.
+func countExecutables(t *testing.T, device compute.Backend, encoder []byte, layers int) int {
+	t.Helper()
+	b, err := backbone.Decode(encoder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := laya.Default(nil, 3)
+	c.Dim, c.Hidden = 6, 5
+	for k := range layers + 1 {
+		c.Reads = append(c.Reads, k)
+	}
+	n, err := compile.NewNetwork(b, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newEngine(t, device, n, weightsOf(n, 1))
+	if err := e.Compile(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	before := e.Executables()
+	s := start(t, e, input{tokens: []int32{1, 2, 3}})
+	for i := range e.Depths() {
+		if _, err := e.Run(i, i, []*compile.Sample{s}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e.Executables() != before {
+		t.Fatalf("%d executables after Compile, %d after running: something compiled late", before, e.Executables())
+	}
+	return before
 }
 
 // A NaN in one row stays there.

@@ -115,6 +115,10 @@ func (e *Engine) inputs(f form, samples []*Sample) (inputs []*tensors.Tensor, ow
 	if whole.bucket == f.bucket && int(whole.live.Load()) == len(samples) && inOrder(samples) {
 		return whole.parts, false, nil
 	}
+	if e.apart {
+		inputs, err := e.assemble(f, samples)
+		return inputs, true, err
+	}
 	for part := range whole.parts {
 		t, err := e.gather(f, part, samples)
 		inputs = append(inputs, t)
@@ -135,7 +139,7 @@ func inOrder(samples []*Sample) bool {
 	return true
 }
 
-// gather copies the samples' rows of one part into a new tensor. Rows beyond the samples repeat the first: their results
+// gather copies the samples' rows of one part into a new tensor, in memory that host and device share. Rows beyond the samples repeat the first: their results
 // are never read, and real numbers are never slow.
 func (e *Engine) gather(f form, part int, samples []*Sample) (*tensors.Tensor, error) {
 	shape := samples[0].batch.parts[part].Shape().Clone()
