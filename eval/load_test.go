@@ -344,7 +344,7 @@ func TestLoadedSheet(t *testing.T) {
 		t.Errorf("%+v, want the row %q", sheet, want)
 	}
 	notes := strings.Join(eval.LoadNotes([]eval.Loaded{closed, open}), "\n")
-	for _, want := range []string{"only 40 requests", "fast fell behind 99.5 requests of 8 samples per second in 4 rounds; 17 requests were given up"} {
+	for _, want := range []string{"only 40 requests", "fast fell behind 99.5 requests of 8 samples per second in 4 of 5 rounds; 17 requests were given up"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("%q does not say %q", notes, want)
 		}

@@ -74,19 +74,21 @@ func within(s Spread) string {
 const fewRequests = 100
 
 // loadLegend explains the columns that need it.
-const loadLegend = "saved: time per sample, against the first row; per core-s: samples per second of processor time; cores: kept busy; " +
-	"rows: samples in a batch that was run; pad: rows that only filled batches up"
+var loadLegend = []string{
+	"saved: time per sample against the first row; per core-s: samples per second of processor time; cores: kept busy",
+	"rows: samples in a batch that was run; pad: share of its rows that only filled it up",
+}
 
 // LoadNotes are the sentences that belong below the tables of loads.
 func LoadNotes(all []Loaded) []string {
-	notes := []string{loadLegend}
+	notes := slices.Clone(loadLegend)
 	fewest, behind := fewRequests, []string(nil)
 	for _, l := range all {
 		for _, s := range l.Services {
 			fewest = min(fewest, s.Fewest)
 			if s.Behind > 0 {
-				behind = append(behind, fmt.Sprintf("%s fell behind %s in %d rounds; %d requests were given up, and their latency is what they had waited",
-					s.Name, l.Load, s.Behind, s.Unanswered))
+				behind = append(behind, fmt.Sprintf("%s fell behind %s in %d of %d rounds; %d requests were given up, and their latency is what they had waited",
+					s.Name, l.Load, s.Behind, s.P99.N, s.Unanswered))
 			}
 		}
 	}

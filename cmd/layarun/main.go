@@ -28,6 +28,7 @@ func verbs() []func(*app) *cobra.Command {
 		newEvalCmd,
 		newPredictCmd,
 		newServeCmd,
+		newBenchCmd,
 		newInspectCmd,
 		newBackendCmd,
 		newDoctorCmd,

@@ -96,6 +96,20 @@ func (in *inputs) own(ctx context.Context) iter.Seq2[samples, error] {
 
 // file yields the samples of one file or folder.
 func (in *inputs) file(ctx context.Context, path string) iter.Seq2[samples, error] {
+	return func(yield func(samples, error) bool) {
+		set, err := in.read(ctx, path)
+		if err != nil {
+			yield(samples{}, err)
+			return
+		}
+		info, err := os.Stat(path)
+		single := err == nil && !info.IsDir() && len(set.Dims) == 3 && set.Len() == 1
+		in.chunks(set, samples{file: path, image: single})(yield)
+	}
+}
+
+// read reads a file or folder that holds what the network reads.
+func (in *inputs) read(ctx context.Context, path string) (*dataset.Set, error) {
 	o := dataset.Options{TextColumn: in.options.textColumn, LabelColumn: in.options.labelColumn, Classes: in.bundle.Classes}
 	if data := in.bundle.Data; data != nil && o.TextColumn == "" && in.dims == nil {
 		o.TextColumn = data.TextColumn
@@ -106,19 +120,11 @@ func (in *inputs) file(ctx context.Context, path string) iter.Seq2[samples, erro
 	if len(in.dims) == 3 {
 		o.Dims = in.dims
 	}
-	return func(yield func(samples, error) bool) {
-		set, err := dataset.Read(ctx, path, o)
-		if err == nil {
-			err = in.fits(path, set)
-		}
-		if err != nil {
-			yield(samples{}, err)
-			return
-		}
-		info, err := os.Stat(path)
-		single := err == nil && !info.IsDir() && len(set.Dims) == 3 && set.Len() == 1
-		in.chunks(set, samples{file: path, image: single})(yield)
+	set, err := dataset.Read(ctx, path, o)
+	if err != nil {
+		return nil, err
 	}
+	return set, in.fits(path, set)
 }
 
 // fits reports samples that the network does not read. Flat rows may stand for images.

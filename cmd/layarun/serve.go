@@ -58,16 +58,30 @@ With --json one object is printed when the server is ready, with its address.`,
 
 // served is what serve reports when it is ready.
 type served struct {
-	Address     string         `json:"address"`
-	Model       string         `json:"model"`
-	Digest      string         `json:"digest"`
-	Backend     string         `json:"backend"`
+	Address string `json:"address"`
+	Model   string `json:"model"`
+	Digest  string `json:"digest"`
+	Backend string `json:"backend"`
+	tuned
+	Try string `json:"try"`
+}
+
+// tuned is how a runtime was made ready to serve.
+type tuned struct {
 	Buckets     []int          `json:"buckets"`      // batch sizes that are compiled
 	Costs       []compile.Cost `json:"bucket_costs"` // what the whole network takes at the sizes that were tried
 	Executables int            `json:"executables"`
 	Seconds     float64        `json:"compile_seconds"`
 	Memory      int64          `json:"memory_bytes,omitempty"` // resident, where the system tells
-	Try         string         `json:"try"`
+}
+
+// openTuned makes a runtime of the batch sizes that pay on the device, with room for two of the largest requests.
+func (a *app) openTuned(ctx context.Context, b *bundle.Bundle, device *compile.Device, maxSamples int) (r *layarun.Runtime, t tuned, err error) {
+	if t.Buckets, t.Costs, err = a.measureBuckets(ctx, b, device); err != nil {
+		return nil, t, err
+	}
+	r, err = layarun.New(b, device, layarun.Options{Buckets: t.Buckets, Capacity: 2 * maxSamples})
+	return r, t, err
 }
 
 // measureBuckets finds the batch sizes that pay on this device.
@@ -91,21 +105,18 @@ func (a *app) serve(ctx context.Context, dir, address string, o serve.Options) (
 		return err
 	}
 	defer listener.Close() // Serve has closed it already, unless it was never called
-	var buckets []int
-	var costs []compile.Cost
+	var t tuned
 	_, r, err := a.openRuntimeWith(dir, func(b *bundle.Bundle, device *compile.Device) (r *layarun.Runtime, err error) {
-		if buckets, costs, err = a.measureBuckets(ctx, b, device); err != nil {
-			return nil, err
-		}
-		return layarun.New(b, device, layarun.Options{Buckets: buckets, Capacity: 2 * o.MaxSamples})
+		r, t, err = a.openTuned(ctx, b, device, o.MaxSamples)
+		return r, err
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	report := served{Model: r.Name(), Digest: r.Digest(), Backend: r.Backend(), Buckets: buckets, Costs: costs}
+	report := served{Model: r.Name(), Digest: r.Digest(), Backend: r.Backend(), tuned: t}
 	o.Version, o.Logger = readVersion().Version, slog.New(slog.NewTextHandler(a.err, nil))
-	o.Warm = func(ctx context.Context) error { return a.warm(ctx, r.Runtime, &report) }
+	o.Warm = func(ctx context.Context) error { return a.warm(ctx, r.Runtime, &report.tuned) }
 	o.Ready = func(address net.Addr, try string) {
 		report.Address, report.Try = address.String(), try
 		a.showServed(report)
@@ -133,19 +144,19 @@ func listen(address string) (net.Listener, error) {
 }
 
 // warm compiles everything, so that no request waits for it.
-func (a *app) warm(ctx context.Context, r *layarun.Runtime, report *served) error {
+func (a *app) warm(ctx context.Context, r *layarun.Runtime, t *tuned) error {
 	bar, start := a.progress("compiling", false), time.Now()
 	defer bar.Finish()
 	if err := r.Compile(ctx, func(done, total int) { bar.Set(int64(done), int64(total)) }); err != nil {
 		return err
 	}
 	bar.Finish()
-	report.Executables, report.Seconds, report.Memory = r.Executables(), time.Since(start).Seconds(), residentMemory()
+	t.Executables, t.Seconds, t.Memory = r.Executables(), time.Since(start).Seconds(), residentMemory()
 	memory := ""
-	if report.Memory > 0 {
-		memory = fmt.Sprintf("; %d MiB of memory in use", report.Memory>>20)
+	if t.Memory > 0 {
+		memory = fmt.Sprintf("; %d MiB of memory in use", t.Memory>>20)
 	}
-	a.say("%s on %s: %d executables compiled in %.1f s%s", report.Model, report.Backend, report.Executables, report.Seconds, memory)
+	a.say("%s on %s: %d executables compiled in %.1f s%s", r.Name(), r.Backend(), t.Executables, t.Seconds, memory)
 	return nil
 }
 

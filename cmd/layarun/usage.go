@@ -31,6 +31,8 @@ func wanted(kind string) string {
 		return "whole numbers with commas between"
 	case "uintSlice":
 		return "whole numbers of at least 0 with commas between"
+	case "float64Slice":
+		return "numbers with commas between"
 	case "float64":
 		return "a number"
 	case "duration":
