@@ -48,14 +48,11 @@ func (e *Engine) Costs(ctx context.Context, progress func(done, total int)) ([]C
 	return costs, nil
 }
 
-// flat reports whether the last two sizes brought nothing over the best before them.
+// flat reports whether sizes up to four times the best have brought nothing over it. Twice would not do: two sizes near
+// each other differ by less than their noise.
 func flat(costs []Cost) bool {
-	n := len(costs) - 2
-	if n < 1 {
-		return false
-	}
-	best := slices.MinFunc(costs[:n], cheaper)
-	return costs[n].perSample()*saturated > best.perSample() && costs[n+1].perSample()*saturated > best.perSample()
+	best := slices.MinFunc(costs, cheaper)
+	return costs[len(costs)-1].Batch >= 4*best.Batch
 }
 
 func cheaper(a, b Cost) int {

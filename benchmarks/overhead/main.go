@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"os/signal"
 	"strings"
 
@@ -131,19 +132,21 @@ func point(ctx context.Context, w *workload.Workload, batch, repetitions int, wa
 	return p, nil
 }
 
-// engineOnly runs the engine's segments in one go, without the scheduler.
+// engineOnly runs the engine's segments in one go, without the scheduler: batches of the largest bucket one after another.
 func engineOnly(w *workload.Workload, e *compile.Engine) eval.Candidate {
-	last := len(e.Depths()) - 1
+	last, largest := len(e.Depths())-1, slices.Max(e.Buckets())
 	return eval.Candidate{Name: "engine", Compiled: e.Executables, Predict: func(_ context.Context, from, to int) error {
-		batch, err := w.Samples(e, from, to-from)
-		if err != nil {
-			return err
-		}
-		if _, err := e.Run(0, last, batch); err != nil {
-			return err
-		}
-		for _, s := range batch {
-			e.Release(s)
+		for ; from < to; from += largest {
+			batch, err := w.Samples(e, from, min(largest, to-from))
+			if err != nil {
+				return err
+			}
+			if _, err := e.Run(0, last, batch); err != nil {
+				return err
+			}
+			for _, s := range batch {
+				e.Release(s)
+			}
 		}
 		return nil
 	}}
