@@ -11,8 +11,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"slices"
 	"os/signal"
+	"slices"
 	"strings"
 
 	"github.com/layarun/layarun/benchmarks/internal/result"
