@@ -63,7 +63,7 @@ func convolveRows(x, kernel *graph.Node, n int) *graph.Node {
 	same := func(axis int) [2]int { return [2]int{(size[axis] - 1) / 2, size[axis] / 2} }
 	y := graph.Convolve(x, graph.Concatenate(copies, 3)).PaddingPerDim([][2]int{same(0), same(1)}).StridePerAxis(n, 1).Done()
 	y = graph.Reshape(y, in[0], in[1]/n, in[2], n, size[3])
-	return graph.Reshape(graph.TransposeAllDims(y, 0, 1, 3, 2, 4), in[0], in[1], in[2], size[3])
+	return graph.Reshape(graph.TransposeAllAxes(y, 0, 1, 3, 2, 4), in[0], in[1], in[2], size[3])
 }
 
 // convolveByProduct lays the pixels under each window side by side (im2col; Chellapilla et al. 2006) and multiplies them
