@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/layarun/layarun/bundle"
 	"github.com/layarun/layarun/compile"
 )
 
@@ -45,6 +47,11 @@ func (a *app) demo(ctx context.Context, o demoOptions) error {
 	full, plain, pruned := filepath.Join(o.out, "full"), filepath.Join(o.out, "lastlayer"), filepath.Join(o.out, "pruned")
 	bundleOf := func(run string) string { return filepath.Join(run, "bundle") }
 	report := filepath.Join(o.out, "report.html")
+	if _, err := bundle.Open(pruned); err == nil { // an earlier demo's; prune does not replace bundles
+		if err := os.RemoveAll(pruned); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+	}
 	epochs := "12"
 	if backend == "go" {
 		epochs = "8" // an epoch takes about ten times as long there
