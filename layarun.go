@@ -42,15 +42,15 @@ type Options struct {
 // because batches that shrink at every exit waste much in the gaps between powers of two.
 var DefaultBuckets = []int{1, 2, 4, 8, 12, 16, 24, 32}
 
-// CandidateBuckets are the batch sizes that [MeasureBuckets] is usually given.
-var CandidateBuckets = []int{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64}
+// candidateBuckets are the batch sizes that MeasureBuckets tries.
+var candidateBuckets = []int{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64}
 
-// MeasureBuckets times the network of a bundle on a device at candidate batch sizes (ascending), as many batches side by
-// side as the device runs, and returns those that are worth compiling, for [Options.Buckets], and what each size took. It
-// stops measuring when larger batches bring nothing. progress may be nil.
-func MeasureBuckets(ctx context.Context, b *bundle.Bundle, device *compile.Device, candidates []int,
+// MeasureBuckets times the network of a bundle on a device in batches of 1 to 64, as many side by side as the device runs,
+// and returns the sizes that are worth compiling, for [Options.Buckets], and what each size took. It stops when larger
+// batches bring nothing. progress may be nil.
+func MeasureBuckets(ctx context.Context, b *bundle.Bundle, device *compile.Device,
 	progress func(done, total int)) (buckets []int, costs []compile.Cost, err error) {
-	engine, err := newEngine(b, device, candidates)
+	engine, err := newEngine(b, device, candidateBuckets)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -33,6 +33,29 @@ func TestKeepBuckets(t *testing.T) {
 	}
 }
 
+// Measuring goes on until a size four times the best has brought nothing: sizes near each other differ by noise.
+func TestCostsStop(t *testing.T) {
+	for _, c := range []struct {
+		batches []int
+		ms      []float64
+		want    bool
+	}{
+		{[]int{1}, []float64{1}, false},
+		{[]int{1, 2, 3, 4}, []float64{4, 4.1, 6.3, 8.4}, false}, // 2 is best, and 8 not tried
+		{[]int{1, 2, 3, 4, 8}, []float64{4, 4.1, 6.3, 8.4, 13}, false},
+		{[]int{1, 2, 3, 4, 8}, []float64{4, 4.1, 6.3, 8.4, 17}, true},
+		{[]int{1, 2, 4}, []float64{1, 2.1, 4.1}, true},
+	} {
+		var costs []compile.Cost
+		for i, b := range c.batches {
+			costs = append(costs, compile.Cost{Batch: b, Time: time.Duration(c.ms[i] * float64(time.Millisecond))})
+		}
+		if got := compile.Flat(costs); got != c.want {
+			t.Errorf("%v in %v ms: stop %v, want %v", c.batches, c.ms, got, c.want)
+		}
+	}
+}
+
 // Every backend and kind of network can be measured, and what was measured is the buckets, in their order.
 func TestCosts(t *testing.T) { onEach(t, costs) }
 

@@ -12,7 +12,7 @@
 // computes (the signatures of its Ops) and to shapes (a batch bucket, a length bucket), not to a block: twelve equal
 // blocks share one per bucket, and other policies or limits compile nothing. Engines do not share executables.
 //
-// A launch costs some tens of microseconds, so segments that nobody can leave are run in one: [Engine.Fuse] prepares that
+// Every launch costs, so segments that nobody can leave are run in one: [Engine.Fuse] prepares that
 // for the exits of a policy. Of what a launch computes the host reads one tensor, the report; state and carry stay where
 // they are.
 //

@@ -70,9 +70,9 @@ func (r Rule) Leaves(depth int, s Scores) bool {
 // Open lists the exits where a sample may leave: those whose threshold is not "never".
 func (p Policy) Open() []int {
 	var open []int
-	for i, d := range p.Exits {
-		if !math.IsInf(float64(p.Thresholds[i]), 1) {
-			open = append(open, d)
+	for i, t := range p.Thresholds[:min(len(p.Exits), len(p.Thresholds))] {
+		if !math.IsInf(float64(t), 1) {
+			open = append(open, p.Exits[i])
 		}
 	}
 	return open

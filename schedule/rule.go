@@ -3,7 +3,6 @@ package schedule
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/layarun/layarun/exit"
@@ -46,9 +45,9 @@ func NewRule(policy exit.Policy, exits []int, minExit, maxExit int) (*Rule, erro
 	}
 	policy.Exits, policy.Thresholds = slices.Clone(policy.Exits), slices.Clone(policy.Thresholds)
 	r := &Rule{policy: policy, may: make([]bool, last), last: last, limited: last < depth}
-	for i, d := range policy.Exits {
+	for _, d := range policy.Open() {
 		if minExit <= d && d < last {
-			r.may[d] = !math.IsInf(float64(policy.Thresholds[i]), 1)
+			r.may[d] = true
 		}
 	}
 	return r, nil

@@ -23,7 +23,7 @@ func newOwn(ctx context.Context, n *network, device *compile.Device) (*own, erro
 	if err != nil {
 		return nil, err
 	}
-	buckets, _, err := layarun.MeasureBuckets(ctx, b, device, layarun.CandidateBuckets, nil)
+	buckets, _, err := layarun.MeasureBuckets(ctx, b, device, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func (a *app) demo(ctx context.Context, o demoOptions) error {
 	}
 	epochs := "12"
 	if backend == "go" {
-		epochs = "8" // an epoch takes about ten times as long there
+		epochs = "8" // an epoch takes longer there
 	}
 	steps := []struct {
 		why  string

@@ -201,7 +201,7 @@ func (a *app) openNetworks(ctx context.Context, device *compile.Device, dirs []s
 		}
 		var options layarun.Options
 		if timed {
-			if options.Buckets, _, err = layarun.MeasureBuckets(ctx, b, device, layarun.CandidateBuckets, nil); err != nil {
+			if options.Buckets, _, err = layarun.MeasureBuckets(ctx, b, device, nil); err != nil {
 				return all, nil, err
 			}
 		}

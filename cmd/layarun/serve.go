@@ -88,7 +88,7 @@ func (a *app) openTuned(ctx context.Context, b *bundle.Bundle, device *compile.D
 func (a *app) measureBuckets(ctx context.Context, b *bundle.Bundle, device *compile.Device) ([]int, []compile.Cost, error) {
 	bar := a.progress("measuring batch sizes", false)
 	defer bar.Finish()
-	buckets, costs, err := layarun.MeasureBuckets(ctx, b, device, layarun.CandidateBuckets, func(done, total int) { bar.Set(int64(done), int64(total)) })
+	buckets, costs, err := layarun.MeasureBuckets(ctx, b, device, func(done, total int) { bar.Set(int64(done), int64(total)) })
 	if err != nil {
 		return nil, nil, err
 	}

@@ -111,7 +111,7 @@ func (w *Workload) Runtime(device *compile.Device) (*layarun.Runtime, error) {
 
 // measureBuckets finds the batch sizes that pay.
 func (w *Workload) measureBuckets(ctx context.Context, device *compile.Device) (err error) {
-	w.Buckets, _, err = layarun.MeasureBuckets(ctx, w.Bundle, device, layarun.CandidateBuckets, nil)
+	w.Buckets, _, err = layarun.MeasureBuckets(ctx, w.Bundle, device, nil)
 	return err
 }
 

@@ -1,0 +1,4 @@
+package compile
+
+// Flat is for tests: whether measuring batch sizes stops.
+var Flat = flat
