@@ -145,6 +145,7 @@ func executables(ctx context.Context, device *compile.Device) (result.Executable
 	if err != nil {
 		return x, err
 	}
+	engine.Fuse([]int{encoder.Depth()}) // exits off, as every runtime has it
 	begin := time.Now()
 	if err := engine.Compile(ctx, nil); err != nil {
 		return x, err
