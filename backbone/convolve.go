@@ -17,17 +17,19 @@ const pureGo = "go"
 // the result is [batch, ceil(height/stride), ceil(width/stride), out].
 //
 // The pure-Go backend convolves in scalar loops but multiplies matrices with vector instructions, so there a convolution
-// is a product: 4 to 30 times as fast. XLA on a CPU is slow where there are few channels out, so there inference
-// computes several rows at once: 1.2 to 2 times as fast (docs/experiments.md).
+// is a product: 4 to 30 times as fast. XLA on a CPU is slow to begin a convolution and quick to end it, so there inference
+// makes products of small ones (docs/adr/0013).
 func convolve(p *layer.Pass, x, kernel *graph.Node, stride int) *graph.Node {
 	backend := x.Graph().Backend()
-	switch rows := rowsAtOnce(x, kernel); {
+	switch {
 	case backend.String() == pureGo:
 		return convolveByProduct(x, kernel, stride)
-	case rows > 1 && stride == 1 && !p.Training() && onXLACPU(backend):
-		return convolveRows(x, kernel, rows)
+	case p.Training() || !onXLACPU(backend) || !slowToBegin(x, kernel, stride):
+		return graph.Convolve(x, kernel).PadSame().Strides(stride).Done()
+	case stride == 1:
+		return convolveByShifts(x, kernel)
 	}
-	return graph.Convolve(x, kernel).PadSame().Strides(stride).Done()
+	return convolveByProduct(x, kernel, stride)
 }
 
 // onXLACPU reports whether the backend is XLA with a plugin for CPUs.
@@ -36,34 +38,43 @@ func onXLACPU(backend compute.Backend) bool {
 	return ok && strings.Contains(filepath.Base(xla.PluginName()), "cpu")
 }
 
-// fullRegisters is a number of channels out with which XLA's convolution on CPUs is near its best.
-const fullRegisters = 32
-
-// rowsAtOnce is how many rows of the result convolveRows should compute at once; 1 is not worth while.
-func rowsAtOnce(x, kernel *graph.Node) int {
-	if kernel.Shape().Dim(0) < 3 {
-		return 1
+// slowToBegin reports whether a convolution has so few multiplications that on XLA's CPU plugin its preparation takes
+// longer; measured on 16, 32 and 64 channels (docs/adr/0013).
+func slowToBegin(x, kernel *graph.Node, stride int) bool {
+	most := 2 << 20
+	if kernel.Shape().Dim(2) >= 32 { // a product of matrices, too, has to begin: narrow ones never get going
+		most = 8 << 20
 	}
-	rows := fullRegisters / kernel.Shape().Dim(3)
-	for rows > 1 && x.Shape().Dim(1)%rows != 0 {
-		rows--
-	}
-	return max(rows, 1)
+	pixels := x.Shape().Size() / x.Shape().Dim(3) / (stride * stride)
+	return pixels*kernel.Shape().Size() <= most
 }
 
-// convolveRows is a convolution of stride 1 that computes n neighbouring rows of the result as channels of one. Its
-// kernel holds n copies of the given one, each a row below the one before, among zeros: [rows+n-1, columns, in, n*out].
-// That is (rows+n-1)/rows as many multiplications, in a shape that keeps registers full.
-func convolveRows(x, kernel *graph.Node, n int) *graph.Node {
-	size, in := kernel.Shape().Dimensions, x.Shape().Dimensions
-	var copies []*graph.Node
-	for row := range n {
-		copies = append(copies, padAxis(kernel, 0, row, n-1-row))
+// convolveByShifts is a convolution of stride 1 as a product for each row of the kernel: the columns under the window
+// side by side, [batch * height * width, columns * in], times that row, [columns * in, out], summed over the rows. It
+// copies a third of what convolveByProduct does for a window of three.
+func convolveByShifts(x, kernel *graph.Node) *graph.Node {
+	in, size := x.Shape().Dimensions, kernel.Shape().Dimensions // batch, height, width, channels; rows, columns, in, out
+	x = padAxis(x, 1, (size[0]-1)/2, size[0]/2)
+	x = padAxis(x, 2, (size[1]-1)/2, size[1]/2)
+	var shifted []*graph.Node
+	for column := range size[1] {
+		shifted = append(shifted, graph.Slice(x, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(column, column+in[2])))
 	}
-	same := func(axis int) [2]int { return [2]int{(size[axis] - 1) / 2, size[axis] / 2} }
-	y := graph.Convolve(x, graph.Concatenate(copies, 3)).PaddingPerDim([][2]int{same(0), same(1)}).StridePerAxis(n, 1).Done()
-	y = graph.Reshape(y, in[0], in[1]/n, in[2], n, size[3])
-	return graph.Reshape(graph.TransposeAllAxes(y, 0, 1, 3, 2, 4), in[0], in[1], in[2], size[3])
+	wide := graph.Concatenate(shifted, 3) // [batch, height + rows - 1, width, columns * in]
+	var sum *graph.Node
+	for row := range size[0] {
+		under := graph.Slice(wide, graph.AxisRange(), graph.AxisRange(row, row+in[1]))
+		y := graph.Dot(
+			graph.Reshape(under, in[0]*in[1]*in[2], size[1]*size[2]),
+			graph.Reshape(graph.Slice(kernel, graph.AxisRange(row, row+1)), size[1]*size[2], size[3]),
+		).Product()
+		if sum == nil {
+			sum = y
+			continue
+		}
+		sum = graph.Add(sum, y)
+	}
+	return graph.Reshape(sum, in[0], in[1], in[2], size[3])
 }
 
 // convolveByProduct lays the pixels under each window side by side (im2col; Chellapilla et al. 2006) and multiplies them

@@ -3,5 +3,5 @@ package backbone
 // These are for tests, which compare them with GoMLX's convolution.
 var (
 	ConvolveByProduct = convolveByProduct
-	ConvolveRows      = convolveRows
+	ConvolveByShifts  = convolveByShifts
 )

@@ -68,15 +68,15 @@ func normal(rng *rand.Rand) func(dims ...int) *tensors.Tensor {
 	}
 }
 
-// Several rows at once are GoMLX's convolution, on every backend there is.
-func TestConvolveRows(t *testing.T) {
+// The convolution as a product for each row is GoMLX's convolution, on every backend there is.
+func TestConvolveByShifts(t *testing.T) {
 	const tolerance = 1e-4 // as above
 	draw := normal(rand.New(rand.NewPCG(3, 4)))
 	for _, backend := range testbackend.All(t) {
-		for _, c := range []struct{ window, height, rows int }{{3, 8, 2}, {3, 8, 4}, {3, 9, 3}, {5, 6, 2}, {3, 2, 2}} {
-			x, kernel := draw(2, c.height, 5, 3), draw(c.window, c.window, 3, 4)
+		for _, c := range []struct{ rows, columns, height, width int }{{3, 3, 8, 5}, {3, 5, 1, 6}, {5, 3, 6, 1}, {2, 4, 7, 7}, {3, 3, 1, 1}} {
+			x, kernel := draw(2, c.height, c.width, 3), draw(c.rows, c.columns, 3, 4)
 			out, err := graph.CallOnceN(backend.Backend, func(in []*graph.Node) []*graph.Node {
-				return []*graph.Node{backbone.ConvolveRows(in[0], in[1], c.rows), graph.Convolve(in[0], in[1]).PadSame().Done()}
+				return []*graph.Node{backbone.ConvolveByShifts(in[0], in[1]), graph.Convolve(in[0], in[1]).PadSame().Done()}
 			}, x, kernel)
 			if err != nil {
 				t.Fatal(err)

@@ -127,10 +127,18 @@ func openXLA(path string) (*Device, error) {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	var backend compute.Backend
-	err := guard(func() (err error) {
-		backend, err = newXLA(path+xlaOptions(path), cpu)
-		return err
-	})
+	open := func() error {
+		return guard(func() (err error) {
+			backend, err = newXLA(path+xlaOptions(path), cpu)
+			return err
+		})
+	}
+	var err error
+	if cpu {
+		err = withConvolutionFlags(path, open)
+	} else {
+		err = open()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("compile: backend %q: plugin %s: %w", name, path, err)
 	}

@@ -1,0 +1,7 @@
+package compile
+
+// For tests of which plugins get flags.
+var (
+	KnowsFlags       = knowsFlags
+	ConvolutionFlags = convolutionFlags
+)
