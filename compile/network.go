@@ -101,6 +101,43 @@ func (n *Network) Logits(b *layer.Binding, x *graph.Node) []*graph.Node {
 	return logits
 }
 
+// Taps builds the vectors that the head reads, side by side [batch, sum of the widths], of the batch x.
+func (n *Network) Taps(b *layer.Binding, x *graph.Node) *graph.Node {
+	var taps []*graph.Node
+	state := []*graph.Node{x}
+	for _, s := range n.Segments() {
+		var tap *graph.Node
+		state, tap = s.reach(b, state)
+		taps = append(taps, tap)
+	}
+	return graph.Concatenate(taps, 1)
+}
+
+// LogitsOfTaps builds the head alone on what Taps gives: the same logits as Logits.
+func (n *Network) LogitsOfTaps(b *layer.Binding, taps *graph.Node) []*graph.Node {
+	var logits []*graph.Node
+	carry := n.Head.Start(taps.Graph(), taps.Shape().Dim(0))
+	from := 0
+	for _, s := range n.Segments() {
+		to := from + n.Backbone.TapDim(s.Depth)
+		out := s.read(b, graph.Slice(taps, graph.AxisRange(), graph.AxisRange(from, to)), carry, true)
+		from, carry = to, out.carry
+		if out.logits != nil {
+			logits = append(logits, out.logits)
+		}
+	}
+	return logits
+}
+
+// TapWidth is the sum of the widths of the taps that the head reads.
+func (n *Network) TapWidth() int {
+	width := 0
+	for _, d := range n.Head.Config().Reads {
+		width += n.Backbone.TapDim(d)
+	}
+	return width
+}
+
 // Segment is the stretch between two taps that are read: blocks, tap, head step and answer. Segment 0 begins with the
 // stem.
 type Segment struct {
@@ -148,13 +185,25 @@ type segmentOutput struct {
 }
 
 func (s Segment) apply(b *layer.Binding, state, carry []*graph.Node, answer bool) segmentOutput {
+	state, tap := s.reach(b, state)
+	out := s.read(b, tap, carry, answer)
+	out.state = state
+	return out
+}
+
+// reach runs the blocks and the tap.
+func (s Segment) reach(b *layer.Binding, state []*graph.Node) (_ []*graph.Node, tap *graph.Node) {
 	for _, op := range s.Blocks {
 		state = b.Apply(op, state...)
 	}
-	tap := b.Apply(s.Tap, state...)
-	stepped := b.Apply(s.Step, append(slices.Clone(carry), tap[0])...)
+	return state, b.Apply(s.Tap, state...)[0]
+}
+
+// read runs the head's step and answer on a tap; the output has no state.
+func (s Segment) read(b *layer.Binding, tap *graph.Node, carry []*graph.Node, answer bool) segmentOutput {
+	stepped := b.Apply(s.Step, append(slices.Clone(carry), tap)...)
 	parts := len(stepped) - 1
-	out := segmentOutput{state: state}
+	var out segmentOutput
 	if s.scores {
 		parts--
 		out.score = stepped[parts+1]

@@ -1,7 +1,9 @@
 package train
 
 import (
+	"cmp"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -9,16 +11,25 @@ import (
 	"github.com/layarun/layarun/internal/token"
 )
 
-// minLength is the shortest padded length of a text batch; lengths double from there up to the network's maximum, so
-// that a run compiles a handful of shapes.
-const minLength = 16
+// paddedLength is the length that a text batch is padded to, at most the network's maximum: 8, 16, 24, 32, 48, 64, 96, …,
+// so that a run compiles a handful of shapes and pads by a third at most beyond 16.
+func paddedLength(longest, most int) int {
+	length := 8
+	for step := 8; length < longest; length += step {
+		if length >= 4*step {
+			step *= 2
+		}
+	}
+	return min(length, most)
+}
 
 // samples is one split, ready for the network: rows of values, or token ids.
 type samples struct {
 	set    *dataset.Set
 	tokens [][]int32 // for text
 	pad    int32
-	max    int // length
+	max    int      // length
+	taps   *tapFile // what the head reads of them, where the backbone is frozen
 }
 
 // newSamples prepares a split; texts are encoded once, with at most maxLength ids each.
@@ -43,34 +54,77 @@ func (b batch) free() {
 }
 
 // batch puts the samples at indices together.
-func (s *samples) batch(indices []int) batch {
+func (s *samples) batch(indices []int) (batch, error) {
 	labels := make([]int32, len(indices))
 	for row, i := range indices {
 		labels[row] = int32(s.set.Labels[i])
 	}
 	y := tensors.FromFlatDataAndDimensions(labels, len(indices))
+	if s.taps != nil {
+		values, err := s.taps.values(indices)
+		if err != nil {
+			return batch{}, err
+		}
+		return batch{tensors.FromFlatDataAndDimensions(values, len(indices), s.taps.width), y}, nil
+	}
 	if s.set.IsText() {
-		return batch{s.ids(indices), y}
+		return batch{s.ids(indices), y}, nil
 	}
 	size := s.set.Size()
 	values := make([]float32, 0, len(indices)*size)
 	for _, i := range indices {
 		values = append(values, s.set.Row(i)...)
 	}
-	return batch{tensors.FromFlatDataAndDimensions(values, append([]int{len(indices)}, s.set.Dims...)...), y}
+	return batch{tensors.FromFlatDataAndDimensions(values, append([]int{len(indices)}, s.set.Dims...)...), y}, nil
 }
 
-// ids pads the texts at indices to the shortest allowed length that holds them. [n, length]
-func (s *samples) ids(indices []int) *tensors.Tensor {
+// byLength lists all samples, texts from the shortest to the longest.
+func (s *samples) byLength() []int {
+	order := make([]int, s.set.Len())
+	for i := range order {
+		order[i] = i
+	}
+	if s.set.IsText() {
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(len(s.tokens[a]), len(s.tokens[b])) })
+	}
+	return order
+}
+
+// length is what the texts at indices are padded to; 0 for images and tables.
+func (s *samples) length(indices []int) int {
+	if !s.set.IsText() {
+		return 0
+	}
 	longest := 1
 	for _, i := range indices {
 		longest = max(longest, len(s.tokens[i]))
 	}
-	length := minLength
-	for length < longest {
-		length *= 2
+	return paddedLength(longest, s.max)
+}
+
+// window is how many batches' worth of texts are sorted by length together.
+const window = 64
+
+// batches cuts order into batches of size; samples that do not fill the last one are left out. Texts of about the same
+// length share a batch, so that little is padded: within every window of the order they are sorted by length, and the
+// batches are shuffled by rng.
+func (s *samples) batches(order []int, size int, rng *rand.Rand) [][]int {
+	order = slices.Clone(order[:len(order)/size*size])
+	if s.set.IsText() {
+		for part := range slices.Chunk(order, window*size) {
+			slices.SortStableFunc(part, func(a, b int) int { return cmp.Compare(len(s.tokens[a]), len(s.tokens[b])) })
+		}
 	}
-	length = min(length, s.max)
+	all := slices.Collect(slices.Chunk(order, size))
+	if s.set.IsText() {
+		rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	}
+	return all
+}
+
+// ids pads the texts at indices to the shortest allowed length that holds them. [n, length]
+func (s *samples) ids(indices []int) *tensors.Tensor {
+	length := s.length(indices)
 	flat := make([]int32, len(indices)*length)
 	for row, i := range indices {
 		ids := flat[row*length : (row+1)*length]

@@ -19,6 +19,9 @@ type Config struct {
 	Rate     float64 `json:"rate"`
 	WarmUp   float64 `json:"warm_up"`
 	Schedule string  `json:"schedule"`
+	// BackboneRate times Rate is the learning rate of stem and blocks; taps and head learn at Rate. Pretrained weights want
+	// a tenth or less. 0 leaves the backbone as it is: what the head reads of it is then computed once and kept.
+	BackboneRate float64 `json:"backbone_rate"`
 	// Beta1, Beta2 and Epsilon are Adam's; Decay is decoupled and applies to weights of two axes or more (Loshchilov and
 	// Hutter 2019). Clip bounds the global norm of the gradient; 0 does not.
 	Beta1   float64 `json:"beta1"`
@@ -47,7 +50,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Seed: 1, Epochs: 20, Batch: 64, Patience: 0,
-		Rate: 2e-3, WarmUp: 0.1, Schedule: "cosine", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Decay: 0.01, Clip: 1,
+		Rate: 2e-3, WarmUp: 0.1, Schedule: "cosine", BackboneRate: 1, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Decay: 0.01, Clip: 1,
 		ExitWeight: 1, DistilWeight: 0.5, Standardise: true,
 	}
 }
@@ -66,6 +69,8 @@ func (c Config) Validate() error {
 	check(c.Rate > 0 && c.Rate < 1e3, "rate", c.Rate, "a number > 0")
 	check(c.WarmUp >= 0 && c.WarmUp < 1, "warm_up", c.WarmUp, "a share of the steps, 0 <= warm_up < 1")
 	check(c.Schedule == "cosine" || c.Schedule == "constant", "schedule", c.Schedule, "cosine or constant")
+	check(c.BackboneRate >= 0 && c.BackboneRate < 1e3, "backbone_rate", c.BackboneRate, "a share of rate, at least 0")
+	check(c.BackboneRate > 0 || c.Shift == 0 && !c.Flip, "shift and flip", fmt.Sprint(c.Shift, " and ", c.Flip), "0 and false where backbone_rate is 0")
 	check(c.Beta1 >= 0 && c.Beta1 < 1, "beta1", c.Beta1, "0 <= beta1 < 1")
 	check(c.Beta2 >= 0 && c.Beta2 < 1, "beta2", c.Beta2, "0 <= beta2 < 1")
 	check(c.Epsilon > 0, "epsilon", c.Epsilon, "> 0")

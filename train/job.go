@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -40,8 +41,17 @@ type Job struct {
 	Restart bool
 	// Resumed, if not nil, is told when the run goes on from a checkpoint, before the first step.
 	Resumed func(Resumption)
+	// Caching, if not nil, is told how far the taps of a frozen backbone are computed, before the first step.
+	Caching func(Caching)
 	// Watch, if not nil, is told after every step and every epoch.
 	Watch func(Progress)
+}
+
+// Caching says how many samples of a split have their taps.
+type Caching struct {
+	Split    string // "train" or "validation"
+	Done, Of int
+	Left     time.Duration // about; 0 as long as nothing is known
 }
 
 // Resumption says where a run goes on.
@@ -57,6 +67,8 @@ type Progress struct {
 	Epoch, Epochs int // epochs are counted from 1
 	Step, Steps   int // of the whole run
 	Loss          float64
+	// Left is about how long the steps that are left will take; 0 as long as nothing is known.
+	Left time.Duration
 	// Done is set after each epoch.
 	Done *Epoch
 }

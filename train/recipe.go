@@ -36,6 +36,8 @@ type Recipe struct {
 	// Start is the folder of a bundle to train on from, its network and its weights; backbone is then left out. With a head
 	// other than the bundle's, or a bundle that has none, the backbone's weights get a new head.
 	Start string `json:"start,omitempty"`
+	// Blocks keeps only the first so many blocks of the bundle in Start, which then needs a new head; 0 keeps all.
+	Blocks int `json:"blocks,omitempty"`
 }
 
 // Data says which data set to use, how to read it and, for text, how to encode it.
@@ -137,6 +139,9 @@ func (r Recipe) Resolve(ctx context.Context, dir string) (*Resolved, error) {
 		return nil, err
 	}
 	out := &Resolved{Splits: splits}
+	if r.Blocks != 0 && r.Start == "" {
+		return nil, fmt.Errorf("%w: blocks is %d, but there is no start to take them from", ErrRecipe, r.Blocks)
+	}
 	if r.Start != "" {
 		if err := out.startFrom(&r); err != nil {
 			return nil, err

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gomlx/gomlx/core/tensors"
+
 	"github.com/layarun/layarun/backbone"
 	"github.com/layarun/layarun/bundle"
 	"github.com/layarun/layarun/compile"
@@ -23,11 +25,16 @@ func (out *Resolved) startFrom(r *Recipe) error {
 	if err != nil {
 		return err
 	}
+	if r.Blocks != 0 {
+		if err := truncate(b, r.Blocks); err != nil {
+			return err
+		}
+	}
 	network, err := backbone.Encode(b.Backbone)
 	if err != nil {
 		return err
 	}
-	if r.Backbone != nil && !bytes.Equal(r.Backbone, network) {
+	if r.Backbone != nil && !same(r.Backbone, network) { // a resolved recipe has both
 		return fmt.Errorf("train: recipe: start and backbone are both given: a run that starts from a bundle has its backbone")
 	}
 	head, err := out.headFrom(r, b)
@@ -54,6 +61,40 @@ func (out *Resolved) startFrom(r *Recipe) error {
 	return err
 }
 
+// same reports whether a backbone of a recipe, in whatever order of fields, is the given one.
+func same(given, network []byte) bool {
+	b, err := backbone.Decode(given)
+	if err != nil {
+		return false
+	}
+	text, err := backbone.Encode(b)
+	return err == nil && bytes.Equal(text, network)
+}
+
+// truncate leaves the first so many blocks of a bundle, and no head where any were cut.
+func truncate(b *bundle.Bundle, blocks int) error {
+	depth := b.Backbone.Depth()
+	if blocks < 1 || blocks > depth {
+		return fmt.Errorf("%w: blocks is %d, want 1 to the %d of start", ErrRecipe, blocks, depth)
+	}
+	if blocks == depth {
+		return nil
+	}
+	var kept []int
+	for k := range blocks {
+		kept = append(kept, k+1)
+	}
+	smaller, err := b.Backbone.Keep(kept)
+	if err != nil {
+		return err
+	}
+	if b.Weights, err = backbone.KeepWeights(b.Backbone, b.Weights, kept); err != nil {
+		return err
+	}
+	b.Backbone, b.Head, b.Classes = smaller, laya.Config{}, nil
+	return nil
+}
+
 // headFrom is the head that the recipe asks for, by default that of the bundle.
 func (out *Resolved) headFrom(r *Recipe, b *bundle.Bundle) (laya.Config, error) {
 	classes := out.Splits.Train.Classes
@@ -72,7 +113,8 @@ func (out *Resolved) headFrom(r *Recipe, b *bundle.Bundle) (laya.Config, error) 
 }
 
 // withoutHead are the weights that a network with another head takes over: the backbone's, and those of taps that the head
-// reads.
+// reads. A tap that has none begins as the deepest one that has: what a pooler or a norm has learnt at one depth is nearer
+// to what another needs than what is drawn.
 func withoutHead(weights layer.Weights, n *compile.Network) layer.Weights {
 	kept := layer.Weights{}
 	for _, p := range n.Params() {
@@ -80,5 +122,26 @@ func withoutHead(weights layer.Weights, n *compile.Network) layer.Weights {
 			kept[p.Name] = t
 		}
 	}
+	for _, d := range n.Head.Config().Reads {
+		tap := n.Backbone.Tap(d)
+		for _, p := range tap.Params {
+			if kept[tap.FullName(p)] != nil {
+				continue
+			}
+			if t := deepestTap(weights, n.Backbone, p); t != nil {
+				kept[tap.FullName(p)] = t
+			}
+		}
+	}
 	return kept
+}
+
+// deepestTap is the weight of a tap's parameter at the greatest depth that has it in this shape, or nil.
+func deepestTap(weights layer.Weights, b backbone.Backbone, p layer.Param) *tensors.Tensor {
+	for d := b.Depth(); d >= 0; d-- {
+		if t, ok := weights[b.Tap(d).FullName(p)]; ok && slices.Equal(t.Shape().Dimensions, p.Dims) {
+			return t
+		}
+	}
+	return nil
 }

@@ -91,3 +91,67 @@ func TestStartFromABundle(t *testing.T) {
 		t.Fatalf("another backbone than the bundle's: %v, want an error about start and backbone", err)
 	}
 }
+
+// The first blocks of a bundle, with a head of their own: what a shallower network begins with.
+func TestStartFromTheFirstBlocks(t *testing.T) {
+	resolve := func(text string) (*train.Resolved, error) {
+		r, err := train.ParseRecipe([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Resolve(t.Context(), "")
+	}
+	first, err := resolve("backbone: {kind: mlp, widths: [8, 8, 8], residual: true}\nhead: {dim: 4, hidden: 4}\ntrain: {epochs: 1}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := first.Job(testbackend.Go(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := first.Bundle("first", "test", mustRun(t, job))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "bundle")
+	if err := b.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	cut, err := resolve("start: " + dir + "\nblocks: 2\nhead: {reads: [2], dim: 4, hidden: 4}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cut.Network.Backbone.Depth(); got != 2 {
+		t.Fatalf("the network has %d blocks, want 2", got)
+	}
+	for _, p := range layer.ParamsOf(backbone.Ops(cut.Network.Backbone)...) {
+		if !cut.Start[p.Name].Equal(b.Weights[p.Name]) {
+			t.Errorf("%s is not the bundle's", p.Name)
+		}
+	}
+	for name := range cut.Start {
+		if strings.HasPrefix(name, "block.3") || strings.HasPrefix(name, laya.SharedName) {
+			t.Errorf("%s was taken over", name)
+		}
+	}
+	text, err := cut.Job(testbackend.Go(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := resolve(string(text.Recipe)) // the resolved recipe leads to the same
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := again.Network.Head.Config(), cut.Network.Head.Config(); got.Dim != want.Dim || again.Network.Backbone.Depth() != 2 {
+		t.Errorf("the resolved recipe leads to %d blocks and %+v", again.Network.Backbone.Depth(), got)
+	}
+	for text, want := range map[string]string{
+		"start: " + dir + "\nblocks: 4":  "blocks is 4, want 1 to the 3 of start",
+		"start: " + dir + "\nblocks: -1": "blocks is -1",
+		"blocks: 1":                      "blocks is 1, but there is no start",
+	} {
+		if _, err := resolve(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want one with %q", text, err, want)
+		}
+	}
+}

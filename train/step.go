@@ -9,7 +9,9 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"github.com/layarun/layarun/backbone"
 	"github.com/layarun/layarun/compile"
+	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
 )
 
@@ -31,14 +33,24 @@ type stepper struct {
 	config  Config
 	network *compile.Network
 	backend compute.Backend
-	params  []layer.Param
-	trained []layer.Param // those the optimiser moves
+	frozen  bool            // only the head learns, on the taps of the backbone in place of x
+	params  []layer.Param   // of the state: the network's, or the head's if frozen
+	trained []layer.Param   // those the optimiser moves
+	inner   map[string]bool // those of stem and blocks, which learn at Config.BackboneRate
 	step    *graph.Exec
 	logits  *graph.Exec
+	taps    *graph.Exec // nil unless frozen
 }
 
 func newStepper(c Config, n *compile.Network, backend compute.Backend) (*stepper, error) {
-	s := &stepper{config: c, network: n, backend: backend, params: n.Params()}
+	s := &stepper{config: c, network: n, backend: backend, params: n.Params(), inner: map[string]bool{},
+		frozen: c.BackboneRate == 0}
+	if s.frozen {
+		s.params = layer.ParamsOf(laya.Ops(n.Head)...)
+	}
+	for _, p := range layer.ParamsOf(backbone.Ops(n.Backbone)...) {
+		s.inner[p.Name] = true
+	}
 	for _, p := range s.params {
 		if !p.Frozen {
 			s.trained = append(s.trained, p)
@@ -51,11 +63,24 @@ func newStepper(c Config, n *compile.Network, backend compute.Backend) (*stepper
 	if s.logits, err = graph.NewExec(backend, s.logitsGraph); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
+	if s.frozen {
+		fixed := fixedParams(s)
+		s.taps, err = graph.NewExec(backend, func(in []*graph.Node) *graph.Node {
+			defer layer.ErrorsOnly()
+			return n.Taps(bind(fixed, in[1:], nil), in[0])
+		})
+		if err != nil {
+			return nil, fmt.Errorf("train: %w", err)
+		}
+	}
 	return s, nil
 }
 
 // close frees the compiled functions.
 func (s *stepper) close() {
+	if s.taps != nil {
+		s.taps.Finalize()
+	}
 	s.step.Finalize()
 	s.logits.Finalize()
 }
@@ -155,8 +180,8 @@ func (s *stepper) stepGraph(in []*graph.Node) []*graph.Node {
 	weights, rest := in[5:5+len(s.params)], in[5+len(s.params):]
 	firsts, seconds := rest[:len(s.trained)], rest[len(s.trained):]
 
-	b := s.bind(weights, &layer.Training{RNG: rng})
-	loss := s.config.loss(s.network.Logits(b, x), y)
+	b := bind(s.params, weights, &layer.Training{RNG: rng})
+	loss := s.config.loss(s.forward(b, x), y)
 
 	var moving []*graph.Node
 	for _, p := range s.trained {
@@ -165,7 +190,11 @@ func (s *stepper) stepGraph(in []*graph.Node) []*graph.Node {
 	gradients := clip(graph.Gradient(loss, moving...), s.config.Clip)
 	for i, p := range s.trained {
 		m := moments{firsts[i], seconds[i]}
-		b.Weights[p.Name], m = s.config.adamW(moving[i], gradients[i], m, rate, number)
+		share := rate
+		if s.inner[p.Name] {
+			share = graph.MulScalar(rate, s.config.BackboneRate)
+		}
+		b.Weights[p.Name], m = s.config.adamW(moving[i], gradients[i], m, share, number)
 		firsts[i], seconds[i] = m.first, m.second
 	}
 	for name, value := range b.Updates {
@@ -181,12 +210,20 @@ func (s *stepper) stepGraph(in []*graph.Node) []*graph.Node {
 // logitsGraph is inference in one graph: x and the weights to [exits, batch, classes].
 func (s *stepper) logitsGraph(in []*graph.Node) *graph.Node {
 	defer layer.ErrorsOnly()
-	return graph.Stack(s.network.Logits(s.bind(in[1:], nil), in[0]), 0)
+	return graph.Stack(s.forward(bind(s.params, in[1:], nil), in[0]), 0)
 }
 
-func (s *stepper) bind(weights []*graph.Node, training *layer.Training) *layer.Binding {
+// forward builds the logits of every exit, from the input or, if frozen, from the taps.
+func (s *stepper) forward(b *layer.Binding, x *graph.Node) []*graph.Node {
+	if s.frozen {
+		return s.network.LogitsOfTaps(b, x)
+	}
+	return s.network.Logits(b, x)
+}
+
+func bind(params []layer.Param, weights []*graph.Node, training *layer.Training) *layer.Binding {
 	b := &layer.Binding{Weights: map[string]*graph.Node{}, Train: training, Updates: map[string]*graph.Node{}}
-	for i, p := range s.params {
+	for i, p := range params {
 		b.Weights[p.Name] = weights[i]
 	}
 	return b
@@ -202,7 +239,10 @@ func (s *stepper) evaluate(st *state, data *samples, size int) (Score, error) {
 		for i := range indices {
 			indices[i] = min(start+i, n-1)
 		}
-		b := data.batch(indices)
+		b, err := data.batch(indices)
+		if err != nil {
+			return Score{}, err
+		}
 		args := []any{b.x}
 		for _, t := range st.tensors[:len(s.params)] {
 			args = append(args, t)

@@ -13,9 +13,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"os"
 	"time"
+
+	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/layarun/layarun/layer"
 )
@@ -60,7 +64,7 @@ func Run(ctx context.Context, job Job) (*Result, error) {
 		}
 		defer lock.Close()
 	}
-	r, err := newRun(job)
+	r, err := newRun(ctx, job)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +75,7 @@ func Run(ctx context.Context, job Job) (*Result, error) {
 			return nil, err
 		}
 	}
-	return &Result{Weights: r.best, Epochs: r.epochs, Best: r.bestEpoch(), Steps: r.step, Finished: finished}, nil
+	return &Result{Weights: r.result(), Epochs: r.epochs, Best: r.bestEpoch(), Steps: r.step, Finished: finished}, nil
 }
 
 // run is the state of one training run; the fields from state on are what a checkpoint holds.
@@ -81,6 +85,12 @@ type run struct {
 	train, validation *samples
 	perEpoch          int    // steps
 	identity          string // of the job, for checkpoints
+	pace              pace
+	// What a frozen backbone keeps: its weights on the host and on the device, and the folder of its taps if that is not the
+	// run's.
+	fixed   layer.Weights
+	fixedOn []*tensors.Tensor
+	scratch string
 
 	state   *state
 	best    layer.Weights // of the best epoch so far
@@ -91,7 +101,7 @@ type run struct {
 	seconds float64 // spent in them
 }
 
-func newRun(job Job) (*run, error) {
+func newRun(ctx context.Context, job Job) (*run, error) {
 	stepper, err := newStepper(job.Config, job.Network, job.Backend)
 	if err != nil {
 		return nil, err
@@ -102,11 +112,22 @@ func newRun(job Job) (*run, error) {
 		validation: newSamples(job.Validation, job.Tokens, job.MaxLength),
 		perEpoch:   max(job.Train.Len()/job.Config.Batch, 1),
 	}
-	if err := r.begin(); err != nil {
+	err = r.begin()
+	if err == nil && stepper.frozen && !r.ended() {
+		err = r.keepTaps(ctx)
+	}
+	if err != nil {
 		r.close()
 		return nil, err
 	}
 	return r, nil
+}
+
+// result are all weights of the network at the best epoch.
+func (r *run) result() layer.Weights {
+	all := maps.Clone(r.best)
+	maps.Copy(all, r.fixed)
+	return all
 }
 
 // begin takes the first state: that of a checkpoint in the run folder, or a new one.
@@ -119,7 +140,10 @@ func (r *run) begin() error {
 	if err != nil {
 		return err
 	}
-	if err := layer.CheckWeights(start, r.stepper.params); err != nil {
+	if err := layer.CheckWeights(start, r.job.Network.Params()); err != nil {
+		return err
+	}
+	if err := r.freeze(start); err != nil {
 		return err
 	}
 	if r.state, err = r.stepper.newState(start); err != nil {
@@ -131,8 +155,36 @@ func (r *run) begin() error {
 	return r.enterFolder()
 }
 
-// close frees what the run holds on the device; the best weights are on the host and stay.
+// freeze keeps the weights that do not learn; none unless the backbone is frozen.
+func (r *run) freeze(start layer.Weights) error {
+	if !r.stepper.frozen {
+		return nil
+	}
+	r.fixed = layer.Weights{}
+	for _, p := range fixedParams(r.stepper) {
+		t, err := start[p.Name].OnDeviceClone(r.job.Backend, 0)
+		if err != nil {
+			return fmt.Errorf("train: %s: %w", p.Name, err)
+		}
+		r.fixed[p.Name] = start[p.Name]
+		r.fixedOn = append(r.fixedOn, t)
+	}
+	return nil
+}
+
+// close frees what the run holds on the device and its scratch folder; the best weights are on the host and stay.
 func (r *run) close() {
+	for _, t := range r.fixedOn {
+		t.MustFinalizeAll()
+	}
+	for _, s := range []*samples{r.train, r.validation} {
+		if s.taps != nil {
+			s.taps.data.Close()
+		}
+	}
+	if r.scratch != "" {
+		os.RemoveAll(r.scratch)
+	}
 	if r.state != nil {
 		r.state.free()
 	}
@@ -162,18 +214,18 @@ func (r *run) bestEpoch() int {
 // order.
 func (r *run) runEpoch(ctx context.Context) error {
 	config := r.job.Config
-	order := rand.New(rand.NewPCG(config.Seed, uint64(r.epoch))).Perm(r.job.Train.Len())
-	size := min(config.Batch, r.job.Train.Len())
+	rng := rand.New(rand.NewPCG(config.Seed, uint64(r.epoch)))
+	batches := r.train.batches(rng.Perm(r.job.Train.Len()), min(config.Batch, r.job.Train.Len()), rng)
+	left := r.costs(batches)
 	for r.step < (r.epoch+1)*r.perEpoch {
 		if ctx.Err() != nil {
 			return errors.Join(ctx.Err(), r.save())
 		}
-		at := r.step % r.perEpoch * size
-		loss, err := r.oneStep(order[at : at+size])
+		loss, err := r.oneStep(batches[r.step%r.perEpoch])
 		if err != nil {
 			return err
 		}
-		r.watch(loss, nil)
+		r.watch(loss, r.pace.left(left()), nil)
 		if every := config.CheckpointEvery; every > 0 && r.step%every == 0 {
 			if err := r.save(); err != nil {
 				return err
@@ -187,7 +239,10 @@ func (r *run) runEpoch(ctx context.Context) error {
 func (r *run) oneStep(indices []int) (float64, error) {
 	began := time.Now()
 	config := r.job.Config
-	b := r.train.batch(indices)
+	b, err := r.train.batch(indices)
+	if err != nil {
+		return 0, err
+	}
 	defer b.free()
 	rng := rand.New(rand.NewPCG(config.Seed, 1<<32+uint64(r.step))) // epochs use the numbers below
 	if err := config.augment(b, r.job.Train.Dims, rng); err != nil {
@@ -202,7 +257,10 @@ func (r *run) oneStep(indices []int) (float64, error) {
 	}
 	r.step++
 	r.lossSum += loss
-	r.seconds += time.Since(began).Seconds()
+	seconds := time.Since(began).Seconds()
+	r.seconds += seconds
+	shape, cost := r.cost(indices)
+	r.pace.add(shape, cost, seconds)
 	return loss, nil
 }
 
@@ -240,14 +298,14 @@ func (r *run) endEpoch() error {
 			return err
 		}
 	}
-	r.watch(e.TrainLoss, &e)
+	r.watch(e.TrainLoss, 0, &e)
 	return nil
 }
 
 // evaluationBatch is large enough to be fast and small enough not to waste much on a small split.
 func evaluationBatch(n int) int { return min(max(n, 1), 256) }
 
-func (r *run) watch(loss float64, done *Epoch) {
+func (r *run) watch(loss float64, left time.Duration, done *Epoch) {
 	if r.job.Watch == nil {
 		return
 	}
@@ -256,7 +314,7 @@ func (r *run) watch(loss float64, done *Epoch) {
 		epoch = done.Epoch
 	}
 	config := r.job.Config
-	r.job.Watch(Progress{Epoch: epoch, Epochs: config.Epochs, Step: r.step, Steps: r.steps(), Loss: loss, Done: done})
+	r.job.Watch(Progress{Epoch: epoch, Epochs: config.Epochs, Step: r.step, Steps: r.steps(), Loss: loss, Left: left, Done: done})
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

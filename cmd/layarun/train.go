@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,7 @@ import (
 type trainOptions struct {
 	recipe, out string
 	start       string
+	blocks      int
 	seeds       []uint
 	force       bool
 	dry         bool
@@ -56,6 +58,7 @@ only shown.`,
 	f := cmd.Flags()
 	f.StringVar(&o.recipe, "recipe", "", "recipe file (YAML)")
 	f.StringVar(&o.start, "start", "", "bundle to train on from: its network and its weights")
+	f.IntVar(&o.blocks, "blocks", 0, "keep only the first so many blocks of --start")
 	f.StringVarP(&o.out, "out", "o", "", "run folder (default runs/<data>); with several seeds one folder each, <out>-<seed>")
 	f.UintSliceVar(&o.seeds, "seed", nil, "seed, or several: one run each (default the recipe's)")
 	f.BoolVar(&o.force, "force", false, "start again, even in a folder that holds a finished or another run")
@@ -94,6 +97,9 @@ func (o *trainOptions) read(args []string) (train.Recipe, error) {
 	}
 	if o.start != "" {
 		r.Start = o.start
+	}
+	if o.blocks != 0 {
+		r.Blocks = o.blocks
 	}
 	if err := r.Train.Validate(); err != nil {
 		return r, usageError("%w", err)
@@ -189,6 +195,7 @@ func (a *app) trainOne(ctx context.Context, r *train.Resolved, device *compile.D
 	bar := a.progress("training", false)
 	defer bar.Finish()
 	job.Dir, job.Restart, job.Resumed, job.Watch = folder, force, a.resumed(folder), a.watch(bar)
+	job.Caching = a.caching(bar)
 	result, err := train.Run(ctx, job)
 	if err != nil {
 		return nil, err
@@ -229,16 +236,50 @@ func (a *app) resumed(folder string) func(train.Resumption) {
 	}
 }
 
-// watch draws the bar and, after every epoch, says how the network does.
+// caching draws the bar while what the head reads of a frozen backbone is computed.
+func (a *app) caching(bar *bar) func(train.Caching) {
+	said := false
+	return func(c train.Caching) {
+		bar.Describe("reading the backbone, " + c.Split + " split")
+		bar.Set(int64(c.Done), int64(c.Of))
+		if c.Left > 0 && !said {
+			said = true
+			bar.Clear()
+			a.say("the backbone is frozen: it reads the %s split once, in about %s", c.Split, roughly(c.Left))
+		}
+	}
+}
+
+// settled is how many steps are made before their time is believed.
+const settled = 8
+
+// watch draws the bar, says once how long all of it will take and, after every epoch, how the network does.
 func (a *app) watch(bar *bar) func(train.Progress) {
+	steps, said := 0, false
 	return func(p train.Progress) {
 		bar.Describe(fmt.Sprintf("epoch %d/%d, loss %.3f", p.Epoch, p.Epochs, p.Loss))
 		bar.Set(int64(p.Step), int64(p.Steps))
+		if steps++; p.Left > 0 && steps >= settled && !said {
+			said = true
+			bar.Clear()
+			a.say("%d steps to go, about %s", p.Steps-p.Step, roughly(p.Left))
+		}
 		if e := p.Done; e != nil {
 			bar.Clear()
 			a.say("epoch %2d/%d  loss %.3f  validation %.2f %%  (%.0f s)", e.Epoch, p.Epochs, e.TrainLoss, 100*e.Validation.Last(), e.Seconds)
 		}
 	}
+}
+
+// roughly is a duration that claims no more than is known.
+func roughly(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", max(1, int(d.Seconds()+0.5)))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()+0.5))
+	}
+	return fmt.Sprintf("%.1f h", d.Hours())
 }
 
 // exitCost is what leaving at an exit costs.
