@@ -61,6 +61,11 @@ func defaultText(v reflect.Value) string {
 	return fmt.Sprintf(" (default %v)", v)
 }
 
+// given reports whether any of the flags was.
+func (ff *fieldFlags) given() bool {
+	return ff.backbone != "" || slices.ContainsFunc(ff.flags, func(f fieldFlag) bool { return f.flag.Changed })
+}
+
 // merge writes the flags that were given over the fields of a valid recipe in YAML.
 func (ff *fieldFlags) merge(recipe []byte) ([]byte, error) {
 	var tree map[string]any

@@ -11,31 +11,46 @@ import (
 
 	"github.com/layarun/layarun/bundle"
 	"github.com/layarun/layarun/pretrained"
+	"github.com/layarun/layarun/train"
 )
 
 // importOptions are the flags of import.
 type importOptions struct {
 	out       string
 	precision string
+	data      string
+	fields    fieldFlags
 }
 
 func newImportCmd(a *app) *cobra.Command {
 	var o importOptions
 	cmd := &cobra.Command{
 		Use:   "import MODEL",
-		Short: "Make a bundle of a pretrained network",
+		Short: "Make a bundle of a pretrained network, with exits if it is given data",
 		Long: `Read a checkpoint in the layout of the Hugging Face hub and write a bundle with its backbone, its tokenizer and, where it
 has one, its own classifier. MODEL is a folder with config.json and model.safetensors, or the name of a model on the hub
 such as org/name, which is fetched into the cache that Hugging Face's programs share.
 
-A checkpoint with a classifier makes a bundle that answers as the checkpoint does, at full depth. Exits come with another
-head: layarun train DATA --start BUNDLE --head.kind prefix. Without a classifier the bundle answers nothing before that.
+A checkpoint with a classifier makes a bundle that answers as the checkpoint does, at full depth.
+
+With --data it gets exits as well: --out is then a run folder, as train writes it, with the checkpoint's own bundle in
+imported and one with a head at every depth in bundle. The backbone stays as it is and is read once; only the head learns.
+What it costs in accuracy to change the checkpoint's classifier for that head is said. DATA is what train takes, and so are
+the fields --data.…, --head.… and --train.…; --train.backbone_rate 0.1 trains the backbone on, too. A run that was
+interrupted goes on where it stopped when the same command is given again.
 
 Whatever the backbone would not follow exactly is refused by name: a field of config.json, or a tensor.`,
-		Example: "  layarun import models/my-bert --out bundles/my-bert\n" +
+		Example: "  layarun import models/my-bert --data tickets.csv --data.text_column body --data.label_column team\n" +
+			"  layarun import models/my-bert --out bundles/my-bert\n" +
 			"  layarun import sentence-transformers/all-MiniLM-L6-v2 --precision float16",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.data != "" {
+				return a.importWithExits(cmd.Context(), args[0], o)
+			}
+			if o.fields.given() {
+				return usageError("--data.…, --head.… and --train.… do nothing without --data")
+			}
 			v, err := importModel(cmd.Context(), args[0], o)
 			if err != nil {
 				return err
@@ -43,7 +58,13 @@ Whatever the backbone would not follow exactly is refused by name: a field of co
 			return a.showImported(v)
 		},
 	}
-	cmd.Flags().StringVarP(&o.out, "out", "o", "", "bundle to write (default the model's name, here)")
+	cmd.Flags().StringVarP(&o.out, "out", "o", "", "bundle to write (default the model's name, here); with --data the run folder (default runs/<model's name>)")
+	cmd.Flags().StringVar(&o.data, "data", "", "data to train a head with exits on")
+	o.fields.add(cmd.Flags(), "train", train.Default())
+	o.fields.add(cmd.Flags(), "data", train.Data{})
+	o.fields.addHead(cmd.Flags())
+	a.addBackendFlag(cmd)
+	a.addDataFlag(cmd)
 	cmd.Flags().StringVar(&o.precision, "precision", "float32", "of the weights on disk: float32, float16 or bfloat16")
 	return cmd
 }
@@ -81,14 +102,22 @@ func importModel(ctx context.Context, model string, o importOptions) (*imported,
 			return nil, err
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(filepath.Clean(o.out)), 0o777); err != nil {
-		return nil, err
-	}
-	if err := b.Save(o.out); err != nil {
-		return nil, err
+	if !holds(o.out, b) {
+		if err := os.MkdirAll(filepath.Dir(filepath.Clean(o.out)), 0o777); err != nil {
+			return nil, err
+		}
+		if err := b.Save(o.out); err != nil {
+			return nil, err
+		}
 	}
 	return &imported{Bundle: o.out, Digest: b.Digest(), Family: m.Family, Blocks: m.Backbone.Depth(), MaxLength: m.MaxLength,
 		Classes: append([]string{}, m.Classes...), Unused: append([]string{}, m.Unused...)}, nil
+}
+
+// holds reports whether dir is the given bundle already: a command that is given again finds its own.
+func holds(dir string, b *bundle.Bundle) bool {
+	there, err := bundle.Open(dir)
+	return err == nil && there.Digest() == b.Digest()
 }
 
 var hubName = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$`)
@@ -121,7 +150,7 @@ func (a *app) showImported(v *imported) error {
 	if len(v.Classes) == 0 {
 		a.say("the checkpoint has no classifier; next: layarun train DATA --start %s", v.Bundle)
 	} else {
-		a.say("it answers at full depth; for exits: layarun train DATA --start %s --head.kind prefix", v.Bundle)
+		a.say("it answers at full depth; for exits: the same with --data DATA, or layarun train DATA --start %s --head.kind prefix", v.Bundle)
 	}
 	return nil
 }
