@@ -15,11 +15,27 @@ layarun=bin/layarun
 experiment() {
 	name=$1
 	shift
+	train "$name" "$name" "" "$@"
+}
+
+# shallow NAME BLOCKS SEED…: the first blocks of what recipes/NAME.yaml starts from, with the head of an exit and no other.
+shallow() {
+	name=$1 blocks=$2
+	shift 2
+	train "$name-shallow-$blocks" "$name" \
+		"--blocks $blocks --head.reads $blocks --head.hidden 1 --head.exit_scale false --head.correction false" "$@"
+}
+
+# train NAME RECIPE FLAGS SEED…
+train() {
+	name=$1 recipe=$2 flags=$3
+	shift 3
 	case $name in "$only"*) ;; *) return 0 ;; esac
 	bundles=
 	for seed in "$@"; do
 		run=$runs/$name-$seed
-		[ -d "$run/bundle" ] || $layarun train --recipe "benchmarks/recipes/$name.yaml" --out "$run" --seed "$seed"
+		# shellcheck disable=SC2086 # flags are words
+		[ -d "$run/bundle" ] || $layarun train --recipe "benchmarks/recipes/$recipe.yaml" --out "$run" --seed "$seed" $flags
 		bundles="$bundles $run/bundle"
 	done
 	# shellcheck disable=SC2086 # one word per bundle
@@ -35,6 +51,22 @@ done
 experiment fashion-resnet 1 2 3
 experiment clinc150-shallow-1 1 2 3
 experiment clinc150-encoder 1 2 3
+if [ ! -d runs/minilm ]; then # the recipes of *-minilm start there
+	sh pretrained/testdata/fetch.sh "$runs/models"
+	$layarun import "$runs/models/minilm" --out runs/minilm
+fi
+experiment clinc150-minilm 1 2 3
+experiment sst2-minilm 1
+for blocks in 1 2 3; do
+	shallow clinc150-minilm $blocks 1
+done
+for data in sst2 agnews banking77 trec; do
+	[ $data = sst2 ] || experiment $data-minilm 1
+	for blocks in 2 3; do
+		shallow $data-minilm $blocks 1
+	done
+	case $data-tfidf in "$only"*) benchmarks/baselines/tfidf.sh $data ;; esac
+done
 case clinc150-tfidf in "$only"*) benchmarks/baselines/tfidf.sh clinc150 ;; esac
 case footprint in "$only"*) go run ./benchmarks/footprint "$runs/fashion-resnet-1/bundle" "$runs/clinc150-encoder-1/bundle" ;; esac
 

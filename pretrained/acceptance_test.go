@@ -10,7 +10,7 @@ import (
 
 // TestMiniLM reads a real checkpoint, fetched and run by transformers beforehand:
 //
-//	sh pretrained/testdata/fetch.sh FOLDER
+//	sh pretrained/testdata/fetch.sh FOLDER PYTHON
 //	LAYARUN_MODELS=FOLDER go test -tags models ./pretrained
 func TestMiniLM(t *testing.T) {
 	dir := os.Getenv("LAYARUN_MODELS")

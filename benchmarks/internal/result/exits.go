@@ -40,6 +40,35 @@ func (c *Collection) clincSection() string {
 	}.section()
 }
 
+// minilms are the studies of all-MiniLM-L6-v2, by data set. A whole one has its blocks fine-tuned.
+var minilms = []struct {
+	data, title string
+	whole       bool
+}{
+	{"clinc150", "CLINC150", true}, {"sst2", "SST-2", true},
+	{"agnews", "AG News, 4,991 training samples", false}, {"banking77", "Banking77", false}, {"trec", "TREC, 6 classes", false},
+}
+
+func (c *Collection) minilmSections() string {
+	var sections []string
+	for _, m := range minilms {
+		main := c.Results[m.data+"-minilm"]
+		if main == nil {
+			continue
+		}
+		how := "its blocks as they are, only the head trained"
+		if m.whole {
+			how = "fine-tuned"
+		}
+		sections = append(sections, study{
+			title: m.title + ", a pretrained encoder",
+			intro: fmt.Sprintf("all-MiniLM-L6-v2, six blocks of width 384, %s; prefix head at every depth, %s. Depth 0 is the mean of the token embeddings.", how, seeds(main)),
+			main:  main, shallower: c.named(m.data + "-minilm-shallow-"), baseline: c.Baselines[m.data+"-tfidf"],
+		}.section())
+	}
+	return strings.Join(sections, "\n")
+}
+
 // named are the results whose name starts with prefix, by rising cost.
 func (c *Collection) named(prefix string) []*Result {
 	var found []*Result
