@@ -70,7 +70,7 @@ func TestFormatDocNamesEveryField(t *testing.T) {
 	for name := range manifest {
 		fields = append(fields, name)
 	}
-	for _, v := range []any{bundle.Data{}, bundle.Source{}, backbone.MLP{}, backbone.ResNet{}, backbone.Encoder{}, laya.Config{}, exit.Policy{},
+	for _, v := range []any{bundle.Data{}, bundle.Source{}, backbone.MLP{}, backbone.ResNet{}, backbone.Encoder{}, backbone.ViT{}, laya.Config{}, exit.Policy{},
 		exit.Certificate{}, prune.Plan{}, prune.Step{}, prune.Profile{}, prune.View{}, prune.Attention{}} {
 		for field := range reflect.TypeOf(v).Fields() {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")

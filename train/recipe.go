@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -221,7 +222,7 @@ func (r Recipe) backbone(data *dataset.Set, tokens *token.Tokenizer) (backbone.B
 			fields[name] = value
 		}
 	}
-	if kind := fields["kind"]; !data.IsText() && kind == "encoder" || data.IsText() && (kind == "mlp" || kind == "resnet") {
+	if kind := fields["kind"]; !data.IsText() && kind == "encoder" || data.IsText() && slices.Contains([]any{"mlp", "resnet", "vit"}, kind) {
 		return nil, fmt.Errorf("%w: backbone: kind is %q, which does not read %s", ErrRecipe, kind, samplesOf(data))
 	}
 	if data.IsText() {
