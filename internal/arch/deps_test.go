@@ -51,7 +51,7 @@ var allowed = map[string][]string{
 	"eval": {".", "dataset", "exit"},
 
 	// Training writes bundles; nothing that serves them may see it (forbidden, below).
-	"train": {"backbone", "bundle", "compile", "dataset", "internal/safetensors", "internal/token", "laya", "layer"},
+	"train": {"backbone", "bundle", "compile", "dataset", "internal/safetensors", "internal/token", "laya", "layer", "picture"},
 
 	"cmd/layarun": {".", "bundle", "compile", "dataset", "eval", "exit", "laya", "pretrained", "prune", "serve", "train"},
 
