@@ -80,9 +80,12 @@ func CheckDims(dims []int) error {
 // Dims is the size of an encoded picture as [height, width, channels]; grey ones have one channel, others three. It reads
 // the header alone, and refuses a picture of more than [MaxPixels].
 func Dims(content []byte) ([]int, error) {
-	config, _, err := image.DecodeConfig(bytes.NewReader(content))
+	config, format, err := image.DecodeConfig(bytes.NewReader(content))
+	if format != "png" && format != "jpeg" { // a program may have registered others
+		return nil, errors.New("picture: neither PNG nor JPEG")
+	}
 	if err != nil {
-		return nil, readable(err)
+		return nil, fmt.Errorf("picture: %w", err)
 	}
 	if size := []int{config.Width, config.Height}; slices.Min(size) < 1 || slices.Max(size) > maxEdge || config.Width > MaxPixels/config.Height {
 		return nil, fmt.Errorf("picture: %d x %d pixels, want at least 1, at most %d a side and %d in all", config.Width, config.Height, maxEdge, MaxPixels)
@@ -92,14 +95,6 @@ func Dims(content []byte) ([]int, error) {
 		channels = 1
 	}
 	return []int{config.Height, config.Width, channels}, nil
-}
-
-// readable says in our words that the format is none of ours.
-func readable(err error) error {
-	if errors.Is(err, image.ErrFormat) {
-		return errors.New("picture: neither PNG nor JPEG")
-	}
-	return fmt.Errorf("picture: %w", err)
 }
 
 // Decode gives the values in [0, 1] of a picture of the network's size, dims: [height, width, 1 or 3], row-major. f must be
@@ -113,7 +108,7 @@ func (f Fit) Decode(content []byte, dims []int) ([]float32, error) {
 	}
 	decoded, _, err := image.Decode(bytes.NewReader(content))
 	if err != nil {
-		return nil, readable(err)
+		return nil, fmt.Errorf("picture: %w", err)
 	}
 	scaled, err := f.scale(decoded, dims)
 	if err != nil {
