@@ -5,9 +5,8 @@
 // before it is decoded, so that a few bytes cannot ask for much memory.
 //
 // Scaling follows Pillow, with which most networks were trained: a filter widens where a picture shrinks, and levels have 8
-// bits on the way. A PNG comes out as it does there. So does not every JPEG: decoders differ by a level, and by more where
-// colours change sharply and are stored at half the resolution. What is transparent is black, and the orientation that a
-// camera notes in a JPEG is not followed.
+// bits on the way. A PNG comes out as it does there, a JPEG within two levels, since decoders differ in the last bit. What is
+// transparent is black, and the orientation that a camera notes in a JPEG is not followed.
 package picture
 
 import (
@@ -130,7 +129,7 @@ func (f Fit) scale(decoded image.Image, dims []int) (*image.RGBA, error) {
 		return nil, fmt.Errorf("picture: %d x %d pixels cannot be scaled to %d x %d: more than %d on the way", from.Dx(), from.Dy(), width, height, MaxPixels)
 	}
 	flat := image.NewRGBA(image.Rect(0, 0, from.Dx(), from.Dy()))
-	draw.Draw(flat, flat.Rect, decoded, from.Min, draw.Over)
+	draw.Draw(flat, flat.Rect, smooth(decoded), from.Min, draw.Over)
 	if f.Filter == "bicubic" {
 		return scale(flat, height, width, bicubic), nil
 	}

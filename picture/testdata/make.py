@@ -32,10 +32,10 @@ def main():
     large, small = picture(47, 61, 1), picture(11, 13, 2)
     pictures = {
         "large.png": large, "small.png": small, "grey.png": large.convert("L"), "palette.png": large.quantize(32),
-        "tall.png": picture(53, 29, 3), "photo.jpg": large, "sharp.jpg": large,
+        "tall.png": picture(53, 29, 3), "photo.jpg": large, "wide.jpg": large, "sharp.jpg": large,
     }
     for name, image in pictures.items():
-        options = dict(quality=90, subsampling=2 if name == "photo.jpg" else 0) if name.endswith(".jpg") else {}
+        options = dict(quality=90, subsampling=dict(photo=2, wide=1, sharp=0)[name[:-4]]) if name.endswith(".jpg") else {}
         image.save(HERE / name, **options)
         for fit, processor in FITS.items():
             with Image.open(HERE / name) as read:
