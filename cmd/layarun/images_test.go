@@ -135,12 +135,14 @@ func TestServeImages(t *testing.T) {
 	if code, body := ask([][]byte{files[0], files[1][:50]}); code != 400 || !strings.Contains(string(body), "image 1: picture: ") {
 		t.Errorf("a cut image: %d %s, want 400 that names it", code, body)
 	}
+	_, suggested, _ := strings.Cut(report.Try, " -d '")
+	response, err := http.Post("http://"+report.Address+"/v2/models/vit/infer", "application/json", strings.NewReader(strings.TrimSuffix(suggested, "'")))
+	if err != nil || response.StatusCode != 200 || response.Body.Close() != nil || !strings.Contains(suggested, `"image"`) {
+		t.Errorf("the suggested %s: %v %v, want an answer to an image", report.Try, response, err)
+	}
 	http.DefaultClient.CloseIdleConnections()
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("the end: %v", err)
-	}
-	if !strings.Contains(report.Try, `"image"`) {
-		t.Errorf("try is %s, want it to send an image", report.Try)
 	}
 }
