@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 
 	"github.com/layarun/layarun/bundle"
@@ -82,6 +83,7 @@ type Runtime struct {
 	engine    *compile.Engine
 	scheduler *schedule.Scheduler[*compile.Sample]
 	tokens    *token.Tokenizer
+	decoding  chan struct{} // holds as many as images are being decoded: each may take some hundred megabytes
 	head      laya.HostWeights
 }
 
@@ -117,7 +119,7 @@ func New(b *bundle.Bundle, device *compile.Device, o Options) (*Runtime, error) 
 	if buckets == nil {
 		buckets = DefaultBuckets
 	}
-	r := &Runtime{bundle: b, digest: b.Digest(), device: device}
+	r := &Runtime{bundle: b, digest: b.Digest(), device: device, decoding: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	var err error
 	if b.Tokenizer != nil {
 		if r.tokens, err = token.Load(b.Tokenizer); err != nil {
@@ -214,14 +216,6 @@ func (r *Runtime) PaddedLength(n int) int {
 
 // Policies are the bundle's, by name; the first is the default.
 func (r *Runtime) Policies() []exit.Policy { return r.bundle.Policies }
-
-// Tokens encodes a text as the network reads it; the runtime must be one for texts.
-func (r *Runtime) Tokens(text string) ([]int32, error) {
-	if r.tokens == nil {
-		return nil, errors.New("layarun: the bundle has no tokenizer")
-	}
-	return r.tokens.Encode(text, r.bundle.MaxLength), nil
-}
 
 // policy is the one named: "" the default, "full" the one that never leaves early.
 func (r *Runtime) policy(name string) (exit.Policy, error) {

@@ -25,10 +25,11 @@ var (
 	ErrNotFinite = schedule.ErrNotFinite
 )
 
-// Request asks for answers to samples, which are in one of Values, Texts and Tokens. Without samples there are no
+// Request asks for answers to samples, which are in one of Values, Images, Texts and Tokens. Without samples there are no
 // answers, and what else the request says is checked all the same.
 type Request struct {
 	Values []float32 // [n, dims…], row-major
+	Images [][]byte  // [n], each a PNG or JPEG file of any size
 	Texts  []string  // [n]
 	Tokens [][]int32 // [n][length], 1 to the bundle's longest input
 
@@ -74,7 +75,7 @@ func (r *Runtime) Predict(ctx context.Context, q Request) ([]Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	samples, err := r.samples(q)
+	samples, err := r.samples(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -137,63 +138,6 @@ func (r *Runtime) rule(q Request) (*schedule.Rule, int, error) {
 		return nil, 0, fmt.Errorf("%w: %w", ErrRequest, err)
 	}
 	return rule, slices.Index(exit.Gates, policy.Gate), nil
-}
-
-// samples prepares the request's samples for the engine.
-func (r *Runtime) samples(q Request) ([]*compile.Sample, error) {
-	var keep compile.Keep
-	if q.Explain {
-		keep |= compile.KeepValues
-	}
-	if q.AllExits {
-		keep |= compile.KeepAnswers
-	}
-	if len(q.Values) > 0 && len(q.Texts)+len(q.Tokens) > 0 || len(q.Texts) > 0 && len(q.Tokens) > 0 {
-		return nil, fmt.Errorf("%w: samples of several kinds, want one of Values, Texts and Tokens", ErrRequest)
-	}
-	if len(q.Values) > 0 {
-		return r.rows(q.Values, keep)
-	}
-	tokens := slices.Clip(q.Tokens) // what is appended goes elsewhere
-	for i, text := range q.Texts {
-		ids, err := r.Tokens(text)
-		if err != nil {
-			return nil, fmt.Errorf("%w: text %d: %w", ErrRequest, i, err)
-		}
-		tokens = append(tokens, ids)
-	}
-	var samples []*compile.Sample
-	for i, ids := range tokens {
-		s, err := r.engine.NewSequence(ids, keep)
-		if err != nil {
-			return nil, fmt.Errorf("%w: sample %d: %w", ErrRequest, i, err)
-		}
-		samples = append(samples, s)
-	}
-	return samples, nil
-}
-
-// rows cuts values into samples.
-func (r *Runtime) rows(values []float32, keep compile.Keep) ([]*compile.Sample, error) {
-	size := r.bundle.Backbone.Input().Size(1)
-	if len(values)%size != 0 {
-		return nil, fmt.Errorf("%w: %d values are not a whole number of samples of %d (%v)", ErrRequest, len(values), size, r.Dims())
-	}
-	samples := make([]*compile.Sample, 0, len(values)/size)
-	for start := 0; start < len(values); start += size {
-		row := values[start : start+size]
-		for i, v := range row {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				return nil, fmt.Errorf("%w: sample %d, value %d is %v, want a finite number", ErrRequest, start/size, i, v)
-			}
-		}
-		s, err := r.engine.NewSample(row, keep)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrRequest, err)
-		}
-		samples = append(samples, s)
-	}
-	return samples, nil
 }
 
 // answer reads the answer off a sample that has left.

@@ -1,6 +1,7 @@
 package layarun
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -20,7 +21,7 @@ type Stretch struct {
 func (r *Runtime) Trace(q Request) ([]Stretch, error) {
 	oneByOne := q.AllExits
 	q.AllExits, q.Explain = false, false
-	samples, err := r.samples(q)
+	samples, err := r.samples(context.Background(), q)
 	if err != nil {
 		return nil, err
 	}

@@ -184,25 +184,15 @@ func (e *Encoder) Block(k int) Block {
 		Name: name,
 		Signature: fmt.Sprintf("encoder block norm=%s heads=%d activation=%s eps=%g dropout=%g",
 			e.Norm, e.Heads, e.Activation, e.Epsilon, e.Dropout),
-		Params: e.blockParams(),
-		MACs: func(length int) int64 {
-			l, d, hidden := int64(length), int64(e.Dim), int64(e.Hidden)
-			return 4*l*d*d + 2*l*l*d + 2*l*d*hidden
-		},
-		Apply: e.block,
+		Params: e.attentive().params(),
+		MACs:   e.attentive().macs,
+		Apply:  e.block,
 	}}
 }
 
-func (e *Encoder) blockParams() []layer.Param {
-	std := layer.Normal(0.02)
-	var params []layer.Param
-	for _, name := range []string{"query", "key", "value", "output"} {
-		params = append(params, layer.DenseParams("attention."+name, e.Dim, e.Dim, std)...)
-	}
-	params = append(params, layer.LayerNormParams("attention.norm", e.Dim)...)
-	params = append(params, layer.DenseParams("ffn.up", e.Dim, e.Hidden, std)...)
-	params = append(params, layer.DenseParams("ffn.down", e.Hidden, e.Dim, std)...)
-	return append(params, layer.LayerNormParams("ffn.norm", e.Dim)...)
+// attentive is the block's own part of the configuration.
+func (e *Encoder) attentive() attentive {
+	return attentive{e.Dim, e.Heads, e.Hidden, e.Norm, e.Activation, e.Epsilon, e.Dropout}
 }
 
 // Tap implements [Backbone].

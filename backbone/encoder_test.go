@@ -75,15 +75,9 @@ func TestEncoderMatchesReference(t *testing.T) {
 	for name, e := range variants() {
 		t.Run(name, func(t *testing.T) {
 			w := fresh(e, 1)
-			flat := map[string][]float64{}
-			for name, tensor := range w {
-				for _, v := range tensors.MustCopyFlatData[float32](tensor) {
-					flat[name] = append(flat[name], float64(v))
-				}
-			}
 			ref := reftest.Encoder{
 				Layers: e.Layers, Heads: e.Heads, PadID: e.PadID, PreNorm: e.Norm == "pre",
-				Tanh: e.Activation == "gelu_tanh", CLS: e.Pool == "cls", Pooler: e.Pooler, Epsilon: e.Epsilon, Weights: flat,
+				Tanh: e.Activation == "gelu_tanh", CLS: e.Pool == "cls", Pooler: e.Pooler, Epsilon: e.Epsilon, Weights: flat(w),
 			}
 			pad := int32(e.PadID)
 			ids := [][]int32{{1, 7, 22, 3, 2}, {4, 9, 2, pad, pad}, {8, pad, pad, pad, pad}}

@@ -27,6 +27,7 @@ import (
 	"github.com/layarun/layarun/exit"
 	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
+	"github.com/layarun/layarun/picture"
 	"github.com/layarun/layarun/prune"
 )
 
@@ -41,6 +42,7 @@ type Bundle struct {
 	Classes   []string      // names in the order of the logits; none without a head
 	MaxLength int           // tokens of the longest input, longer ones are cut; 0 unless the backbone reads tokens
 	Tokenizer []byte        // a Hugging Face tokenizer.json; nil if there is none
+	Fit       picture.Fit   // how encoded pictures become samples; the zero value unless the backbone reads images
 	Data      *Data         // nil if not known
 	// Train are numbers to remember about the training, by name. They decide nothing.
 	Train    map[string]float64
@@ -155,6 +157,11 @@ func (b *Bundle) checkInput() error {
 		return fmt.Errorf("input: max_length is %d, want at least 1 for a backbone that reads tokens", b.MaxLength)
 	} else if !text && (b.MaxLength != 0 || b.Tokenizer != nil) {
 		return fmt.Errorf("input: max_length is %d and the tokenizer has %d bytes, want neither: the backbone does not read tokens", b.MaxLength, len(b.Tokenizer))
+	}
+	if !b.Fit.IsZero() {
+		if err := b.Fit.Validate(b.Backbone.Input().Dims); err != nil {
+			return fmt.Errorf("input: fit: %w", err)
+		}
 	}
 	// The one fact about length that a backbone's Spec cannot tell.
 	if e, ok := b.Backbone.(*backbone.Encoder); ok && b.MaxLength > e.MaxLength {

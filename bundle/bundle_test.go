@@ -17,6 +17,7 @@ import (
 	"github.com/layarun/layarun/exit"
 	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
+	"github.com/layarun/layarun/picture"
 	"github.com/layarun/layarun/prune"
 )
 
@@ -289,6 +290,7 @@ func TestSaveRefuses(t *testing.T) {
 		"surplus weight":   {func(b *bundle.Bundle) { b.Weights["x"] = tensors.FromValue(float32(0)) }, `"x" is not part`},
 		"max length":       {func(b *bundle.Bundle) { b.MaxLength = 8 }, "max_length is 8"},
 		"tokenizer":        {func(b *bundle.Bundle) { b.Tokenizer = []byte("{}") }, "does not read tokens"},
+		"fit":              {func(b *bundle.Bundle) { b.Fit.Filter = "bicubic" }, "input: fit: picture: dims are [4], want [height"},
 		"unnamed policy":   {func(b *bundle.Bundle) { b.Policies[1].Name = "" }, "name of policy 1"},
 		"twin policies":    {func(b *bundle.Bundle) { b.Policies[1].Name = "default" }, `policy 1 is "default"`},
 		"full that leaves": {func(b *bundle.Bundle) { b.Policies[1].Name = "full" }, "reserved"},
@@ -346,6 +348,7 @@ func TestDigest(t *testing.T) {
 		"no plan":  {func(b *bundle.Bundle) { b.Plan = nil }, false},
 		"length":   {func(b *bundle.Bundle) { b.MaxLength = 9 }, false},
 		"token":    {func(b *bundle.Bundle) { b.Tokenizer = []byte("{}") }, false},
+		"fit":      {func(b *bundle.Bundle) { b.Fit = picture.Fit{Filter: "bicubic"} }, false},
 		"swap": {func(b *bundle.Bundle) {
 			w := b.Weights
 			w["block.1.norm.bias"], w["block.1.norm.gain"] = w["block.1.norm.gain"], w["block.1.norm.bias"]
@@ -462,11 +465,25 @@ func TestImageBundle(t *testing.T) {
 	if b.Backbone, b.Weights, err = b.Backbone.(backbone.Folder).Fold(b.Weights); err != nil {
 		t.Fatal(err)
 	}
-	got, err := bundle.Open(save(t, b))
-	if err != nil {
-		t.Fatal(err)
+	for _, b.Fit = range []picture.Fit{{}, {Size: []int{5, 6}, Filter: "bicubic"}, {ShortestEdge: 9}} {
+		dir := save(t, b)
+		got, err := bundle.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkSame(t, got, b)
+		if text := contents(t, dir)["/manifest.json"]; strings.Contains(text, `"fit"`) == b.Fit.IsZero() {
+			t.Errorf("fit %+v is written as %s", b.Fit, text)
+		}
 	}
-	checkSame(t, got, b)
+	b.Fit = picture.Fit{Size: []int{4, 4}}
+	dir := save(t, b)
+	for from, to := range map[string]string{`"size":`: `"scale": 1, "size":`, `"size": [`: `"size": [9, `, `"fit": {`: `"fit": {"filter": "box", `} {
+		text := contents(t, dir)["/manifest.json"]
+		write(t, dir+"/manifest.json", []byte(strings.Replace(text, from, to, 1)))
+		refused(t, dir, "manifest.json")
+		write(t, dir+"/manifest.json", []byte(text))
+	}
 }
 
 func fresh(t testing.TB, b *bundle.Bundle) layer.Weights {

@@ -15,7 +15,7 @@ import (
 	"github.com/layarun/layarun/internal/safetensors"
 )
 
-// Digest names everything that an answer depends on: backbone, head, weights, plan, and how text becomes tokens. It is
+// Digest names everything that an answer depends on: backbone, head, weights, plan, and how texts and pictures become samples. It is
 // what certificates, profiles and score tables refer to; changing any of it voids certificates. It does not depend on how
 // the files are laid out, nor on names, notes and policies. docs/format.md says how to compute it.
 //
@@ -44,6 +44,9 @@ func (b *Bundle) Digest() string {
 	}
 	if b.Tokenizer != nil {
 		fmt.Fprintln(h, "tokenizer", hashBytes(b.Tokenizer))
+	}
+	if !b.Fit.IsZero() {
+		fmt.Fprintln(h, "fit", hashJSON(b.Fit))
 	}
 	if b.Plan != nil {
 		fmt.Fprintln(h, "plan", hashJSON(b.Plan))

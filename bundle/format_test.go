@@ -12,6 +12,7 @@ import (
 	"github.com/layarun/layarun/bundle"
 	"github.com/layarun/layarun/exit"
 	"github.com/layarun/layarun/laya"
+	"github.com/layarun/layarun/picture"
 	"github.com/layarun/layarun/prune"
 )
 
@@ -66,11 +67,11 @@ func TestFormatDocNamesEveryField(t *testing.T) {
 	if err := json.Unmarshal([]byte(contents(t, tinyDir)["/manifest.json"]), &manifest); err != nil {
 		t.Fatal(err)
 	}
-	fields := []string{"precision"}
+	fields := []string{"precision", "fit"}
 	for name := range manifest {
 		fields = append(fields, name)
 	}
-	for _, v := range []any{bundle.Data{}, bundle.Source{}, backbone.MLP{}, backbone.ResNet{}, backbone.Encoder{}, laya.Config{}, exit.Policy{},
+	for _, v := range []any{bundle.Data{}, bundle.Source{}, picture.Fit{}, backbone.MLP{}, backbone.ResNet{}, backbone.Encoder{}, backbone.ViT{}, laya.Config{}, exit.Policy{},
 		exit.Certificate{}, prune.Plan{}, prune.Step{}, prune.Profile{}, prune.View{}, prune.Attention{}} {
 		for field := range reflect.TypeOf(v).Fields() {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")

@@ -12,6 +12,7 @@ import (
 	"github.com/layarun/layarun/internal/strict"
 	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
+	"github.com/layarun/layarun/picture"
 )
 
 // formatVersion is what this package writes and the only one it reads. It goes up when an older reader would
@@ -51,6 +52,8 @@ type input struct {
 	Kind      string `json:"kind"`                 // "text", "image" or "vector"
 	Shape     []int  `json:"shape,omitempty"`      // of one sample, float32: [height, width, channels] or [features]
 	MaxLength int    `json:"max_length,omitempty"` // text only: tokens
+	// Fit is of images only, and the backbone does not say it.
+	Fit picture.Fit `json:"fit,omitzero"`
 }
 
 type fileInfo struct {
@@ -100,7 +103,7 @@ func parseManifest(text []byte) (*Bundle, map[string]fileInfo, error) {
 		}
 	}
 	b := &Bundle{Name: m.Name, CreatedBy: m.CreatedBy, Backbone: network, Head: m.Head, Classes: m.Classes,
-		MaxLength: m.Input.MaxLength, Precision: m.Precision, Data: m.Data, Train: m.Train}
+		MaxLength: m.Input.MaxLength, Fit: m.Input.Fit, Precision: m.Precision, Data: m.Data, Train: m.Train}
 	if _, err := b.precision(); err != nil {
 		return nil, nil, err
 	}
@@ -120,9 +123,11 @@ func formatManifest(b *Bundle, files map[string]fileInfo) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	sample := inputOf(b.Backbone.Input(), b.MaxLength)
+	sample.Fit = b.Fit
 	return formatJSON(manifest{
 		Format: formatVersion, Name: b.Name, CreatedBy: b.CreatedBy, Backbone: network, Head: b.Head, Classes: b.Classes,
-		Input: inputOf(b.Backbone.Input(), b.MaxLength), Precision: b.Precision, Data: b.Data, Train: b.Train, Files: files,
+		Input: sample, Precision: b.Precision, Data: b.Data, Train: b.Train, Files: files,
 	})
 }
 

@@ -9,6 +9,8 @@ import (
 	"io"
 	"path"
 	"strconv"
+
+	"github.com/layarun/layarun/picture"
 )
 
 const side, plane = 32, 32 * 32 // of CIFAR's images
@@ -106,7 +108,7 @@ func parseJPEGs(s *source, file string, data []byte) (*Set, error) {
 		if err != nil || config.Width != side || config.Height != side {
 			return nil, fmt.Errorf("dataset: %s: %s is %dx%d, want a JPEG of %dx%d", file, header.Name, config.Width, config.Height, side, side)
 		}
-		values, err := decodeImage(content, set.Dims)
+		values, err := picture.Fit{}.Decode(content, set.Dims)
 		if err != nil {
 			return nil, fmt.Errorf("dataset: %s: %s: %w", file, header.Name, err)
 		}

@@ -6,8 +6,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"image"
-	"image/png"
 	"slices"
 	"testing"
 
@@ -181,22 +179,5 @@ func FuzzParquet(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := parseParquet(context.Background(), "file", data, Options{})
 		check(t, s, err, maxValues)
-	})
-}
-
-func FuzzImage(f *testing.F) {
-	var buf bytes.Buffer
-	if err := png.Encode(&buf, image.NewGray(image.Rect(0, 0, 3, 2))); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(buf.Bytes())
-	f.Fuzz(func(t *testing.T, data []byte) {
-		values, err := decodeImage(data, []int{2, 2, 3})
-		if err != nil {
-			return
-		}
-		if len(values) != 12 || slices.Min(values) < 0 || slices.Max(values) > 1 {
-			t.Fatalf("values are %v, want 12 in [0, 1]", values)
-		}
 	})
 }

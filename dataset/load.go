@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/layarun/layarun/picture"
 )
 
 // Options say where data is and how to read it. The zero value reads "digits" and well-named tables.
@@ -25,6 +27,8 @@ type Options struct {
 	OptionalLabel bool
 	// Dims, [height, width, channels], are those images are brought to; nil means those of the first image.
 	Dims []int
+	// Fit is how images are brought to Dims.
+	Fit picture.Fit
 	// Classes fixes names and order of the classes, so that another file's labels mean the same; nil means those found, sorted.
 	Classes []string
 }

@@ -63,6 +63,21 @@ func (c *config) layers(name string) int {
 	return n
 }
 
+// sides is a height and a width that must be there: one number for both, or a list of two.
+func (c *config) sides(name string) [2]int {
+	var n int
+	if raw := c.fields[name]; len(raw) == 0 || raw[0] != '[' {
+		n = c.whole(name)
+		return [2]int{n, n}
+	}
+	var both []int
+	if c.get(name, "a whole number or two", &both) && len(both) == 2 {
+		return [2]int{both[0], both[1]}
+	}
+	c.fault("%s is %s, want a whole number or two", name, short(c.fields[name]))
+	return [2]int{}
+}
+
 // number is a number that may be left out.
 func (c *config) number(name string, otherwise float64) float64 {
 	v := otherwise
@@ -96,7 +111,7 @@ func (c *config) only(name string, want ...string) {
 	}
 }
 
-// activation translates the names that config.json uses to those of backbone.Encoder.
+// activation translates the names that config.json uses to those of backbone.Encoder and backbone.ViT.
 func (c *config) activation(name string) string {
 	given := c.text(name, "gelu")
 	switch given {
@@ -159,8 +174,9 @@ func (c *config) classesOf(labels int) []string {
 // generate.
 var harmless = []string{
 	"_attn_implementation", "_commit_hash", "_name_or_path", "attn_implementation", "attention_dropout", "attention_probs_dropout_prob",
-	"bos_token_id", "chunk_size_feed_forward", "classifier_dropout", "directionality", "dtype", "eos_token_id", "finetuning_task",
+	"bos_token_id", "chunk_size_feed_forward", "classifier_dropout", "directionality", "dtype", "encoder_stride", "eos_token_id", "finetuning_task",
 	"gradient_checkpointing", "id2label", "initializer_range", "label2id", "language", "name", "num_labels", "output_past",
+	"pooler_act", "pooler_output_size",
 	"pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type", "problem_type", "qa_dropout",
 	"seq_classif_dropout", "sep_token_id", "tie_weights_", "tie_word_embeddings", "torch_dtype", "transformers_version", "use_cache",
 }
@@ -177,17 +193,29 @@ func (c *config) finish() error {
 	for _, name := range sortedKeys(plain) {
 		c.only(name, plain[name]...)
 	}
+	c.refuseUnknown(harmless)
+	return c.err()
+}
+
+// refuseUnknown notes the fields that nobody has asked for and that are not known to be harmless.
+func (c *config) refuseUnknown(harmless []string) {
 	for _, name := range sortedKeys(c.fields) {
 		if !c.seen[name] && !slices.Contains(harmless, name) {
 			c.fault("%s is %s, a field that is not known: take it out if the network computes the same without it", name, short(c.fields[name]))
 		}
 	}
-	return errors.Join(c.faults...)
 }
 
-// short is a value as it stands in the file, cut where it is long.
+// err is all that was wrong.
+func (c *config) err() error { return errors.Join(c.faults...) }
+
+// short is a value of the file on one line, cut where it is long.
 func short(raw json.RawMessage) string {
 	const most = 60
+	var line bytes.Buffer
+	if json.Compact(&line, raw) == nil {
+		raw = line.Bytes()
+	}
 	if len(raw) > most {
 		return string(raw[:most]) + "…"
 	}

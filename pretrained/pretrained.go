@@ -1,11 +1,11 @@
 // Package pretrained brings in networks that other programs have trained.
 //
 // [Open] reads a folder in the layout of the Hugging Face hub: config.json, model.safetensors (whole or in shards), and
-// for text tokenizer.json or vocab.txt. It gives the network as a backbone with weights under our names and, where the
+// for text tokenizer.json or vocab.txt, for images preprocessor_config.json. It gives the network as a backbone with weights under our names and, where the
 // checkpoint has a classifier for sequences or images, that classifier as a lastlayer head, so that the imported network
 // answers as the original does.
 //
-// Nothing is guessed. A field of config.json that is not known, or has a value that the backbone does not follow, is
+// Nothing is guessed. A field of config.json or preprocessor_config.json that is not known, or has a value that the backbone does not follow, is
 // refused by name; so is a tensor that has no place, and a weight that no tensor fills. Tensors that a family is known to
 // carry without needing them (position_ids, the head of a language model) are named in [Model].Unused.
 package pretrained
@@ -24,6 +24,7 @@ import (
 	"github.com/layarun/layarun/bundle"
 	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
+	"github.com/layarun/layarun/picture"
 )
 
 // Model is an imported network.
@@ -37,6 +38,8 @@ type Model struct {
 	Classes   []string // id2label in the order of the logits; none without a head
 	Tokenizer []byte   // tokenizer.json; nil unless the network reads text
 	MaxLength int      // tokens of the longest input; 0 unless the network reads text
+	// Fit is how pictures are brought to the network's size; the zero value unless it reads images.
+	Fit picture.Fit
 	// Unused are the tensors of the checkpoint that the network does not need, sorted.
 	Unused []string
 }
@@ -54,6 +57,7 @@ var families = map[string]family{
 	"bert":       bert,
 	"distilbert": distilBERT,
 	"roberta":    roberta,
+	"vit":        vit,
 	cifarResNet:  resNet,
 }
 
@@ -98,7 +102,7 @@ func open(dir *folder) (*Model, error) {
 	if err := c.finish(); err != nil {
 		return nil, fmt.Errorf("%s: %w", configFile, err)
 	}
-	m := &Model{Family: kind, Backbone: p.backbone, Head: p.head, Classes: p.classes}
+	m := &Model{Family: kind, Backbone: p.backbone, Head: p.head, Classes: p.classes, Fit: p.fit}
 	if err := m.Backbone.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", configFile, err)
 	}
@@ -142,7 +146,7 @@ func (m *Model) readWeights(dir *folder, p *plan) error {
 // been trained with one.
 func (m *Model) Bundle(name, by string) *bundle.Bundle {
 	return &bundle.Bundle{Name: name, CreatedBy: by, Backbone: m.Backbone, Head: m.Head, Weights: m.Weights, Classes: m.Classes,
-		Tokenizer: m.Tokenizer, MaxLength: m.MaxLength}
+		Tokenizer: m.Tokenizer, MaxLength: m.MaxLength, Fit: m.Fit}
 }
 
 // folder is a checkpoint on disk.

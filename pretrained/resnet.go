@@ -3,8 +3,6 @@ package pretrained
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"math"
 	"path/filepath"
 	"slices"
 
@@ -71,14 +69,9 @@ func (p *plan) classifyAverage(c *config, dir *folder, b *backbone.ResNet) error
 	p.head = laya.Config{Kind: laya.LastLayer, Reads: []int{depth}, Classes: len(p.classes)}
 	p.moves = append(p.moves, move{laya.SharedName + ".classifier.kernel", "linear.weight", spread(16)},
 		move{laya.SharedName + ".classifier.bias", "linear.bias", nil})
-	mean, std, err := dir.pixels([]float32{0.485, 0.456, 0.406}, []float32{0.229, 0.224, 0.225}) // those of ImageNet, as its training code has them
-	if err != nil {
-		return err
-	}
-	p.given = map[string]*tensors.Tensor{
-		backbone.TapName(depth) + ".mix": tensors.FromValue(float32(1)), "stem.mean": tensors.FromValue(mean), "stem.std": tensors.FromValue(std),
-	}
-	return nil
+	p.given = map[string]*tensors.Tensor{backbone.TapName(depth) + ".mix": tensors.FromValue(float32(1))}
+	mean, std := []float32{0.485, 0.456, 0.406}, []float32{0.229, 0.224, 0.225} // those of ImageNet, as its training code has them
+	return p.readPixels(dir, b.Inputs, mean, std)
 }
 
 // convMoves moves a convolution, whose kernel PyTorch keeps as [out, in, rows, columns], and the batch norm behind it.
@@ -106,38 +99,6 @@ func spread(places int) reshape {
 		dims := kernel.Shape().Dimensions
 		return tensors.FromFlatDataAndDimensions(slices.Repeat(values, places), places*dims[0], dims[1]), nil
 	}
-}
-
-// preprocessor is what preprocessor_config.json says about the values of pixels.
-type preprocessor struct {
-	Rescale   *bool     `json:"do_rescale"`
-	Factor    *float64  `json:"rescale_factor"`
-	Normalise *bool     `json:"do_normalize"`
-	Mean      []float32 `json:"image_mean"`
-	Std       []float32 `json:"image_std"`
-}
-
-// pixels are the mean and deviation of each channel, for pixels in [0, 1], by which the network was trained; the given ones
-// where the folder does not say. nil makes the file a must.
-func (f *folder) pixels(mean, std []float32) ([]float32, []float32, error) {
-	p, err := readJSON[*preprocessor](f, preprocessorFile)
-	if err != nil {
-		return nil, nil, err
-	}
-	off := func(b *bool) bool { return b != nil && !*b }
-	switch {
-	case p == nil && mean == nil:
-		return nil, nil, fmt.Errorf("%s: %w, and mean and deviation of the pixels stand nowhere else", preprocessorFile, fs.ErrNotExist)
-	case p == nil:
-		return mean, std, nil
-	case off(p.Rescale) || p.Factor != nil && math.Abs(*p.Factor*255-1) > 1e-6:
-		return nil, nil, fmt.Errorf("%s: do_rescale and rescale_factor make pixels other than 0 to 1, want do_rescale by 1/255", preprocessorFile)
-	case off(p.Normalise):
-		return []float32{0, 0, 0}, []float32{1, 1, 1}, nil
-	case len(p.Mean) != 3 || len(p.Std) != 3 || !(slices.Min(p.Std) > 0):
-		return nil, nil, fmt.Errorf("%s: image_mean is %v and image_std %v, want three numbers each, those of image_std > 0", preprocessorFile, p.Mean, p.Std)
-	}
-	return p.Mean, p.Std, nil
 }
 
 // onlyWeights is the one file of weights in a folder, whatever its name.

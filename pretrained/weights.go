@@ -18,6 +18,7 @@ import (
 	"github.com/layarun/layarun/internal/safetensors"
 	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
+	"github.com/layarun/layarun/picture"
 )
 
 // plan is what a family makes of a config.json.
@@ -25,6 +26,7 @@ type plan struct {
 	backbone backbone.Backbone
 	head     laya.Config
 	classes  []string
+	fit      picture.Fit                // of a network that reads images
 	text     *text                      // nil unless the network reads text
 	source   *source                    // nil unless the family has read it, to learn sizes
 	given    map[string]*tensors.Tensor // weights of ours that no checkpoint holds

@@ -37,6 +37,10 @@ func textsOf(datatype, shape, data string) string {
 	return fmt.Sprintf(`{"inputs":[{"name":%q,"datatype":%q,"shape":%s,"data":%s}]}`, name, datatype, shape, data)
 }
 
+func imagesOf(shape, data string) string {
+	return fmt.Sprintf(`{"inputs":[{"name":"image","datatype":"BYTES","shape":%s,"data":%s}]}`, shape, data)
+}
+
 // Every fault of a body is a 400 that names the field, the value and what was expected.
 func TestFaultsOfVectors(t *testing.T) {
 	s := newServer(t, options(), vector())
@@ -155,6 +159,33 @@ func TestFaultsOfTexts(t *testing.T) {
 		if got := message(t, w); w.Code != 400 || !strings.Contains(got, c.want) {
 			t.Errorf("%s\n got %d %s\nwant 400 %s", c.body, w.Code, got, c.want)
 		}
+	}
+}
+
+func TestFaultsOfImages(t *testing.T) {
+	s := newServer(t, options(), image(), vector())
+	for _, c := range []struct{ body, want string }{
+		{imagesOf(`[1]`, `["a b"]`), `inputs[0].data[0]: "a b" is not the base64 of a file`},
+		{imagesOf(`[1]`, `["YQ"]`), `inputs[0].data[0]: "YQ" is not the base64 of a file`}, // without padding
+		{imagesOf(`[1,1]`, `["YQ=="]`), `inputs[0].shape: [1 1], want [-1]`},
+		{imagesOf(`[2]`, `["YQ=="]`), `inputs[0].data: 1 images, want 2 for shape [2]`},
+		{imagesOf(`[3]`, `["","","",""]`), `inputs[0].data[3]: the data has more than 3 images, the limit of one request`},
+		{imagesOf(`[1]`, `[["YQ=="]]`), `inputs[0].data: nested as [1 1], want it flat or as shape [1]`},
+		{imagesOf(`[2]`, `["YQ==",7]`), `inputs[0].data[1]: found a number, want a string`},
+		{imagesOf(`[2]`, `[7,"YQ=="]`), `inputs[0].data[1]: the data mixes images and numbers`},
+		{imagesOf(`[1]`, `[1,2]`), `inputs[0].data: 0 images, want 1 for shape [1]`},
+		{strings.Replace(imagesOf(`[1,1,2,1]`, `["YQ=="]`), "BYTES", "FP32", 1), `inputs[0].name: "image", want "input"`},
+		{strings.Replace(imagesOf(`[1]`, `["YQ=="]`), "image", "picture", 1), `inputs[0].name: "picture", want "image"`},
+		{strings.Replace(imagesOf(`[1]`, `["YQ=="]`), "BYTES", "UINT8", 1), `inputs[0].datatype: "UINT8", want FP32 for values, or BYTES for images`},
+	} {
+		w := status(s, "POST", "/v2/models/image/infer", c.body)
+		if got := message(t, w); w.Code != 400 || !strings.Contains(got, c.want) {
+			t.Errorf("%s\n got %d %s\nwant 400 %s", c.body, w.Code, got, c.want)
+		}
+	}
+	w := status(s, "POST", "/v2/models/pair/infer", imagesOf(`[1]`, `["YQ=="]`)) // a network on vectors
+	if got := message(t, w); w.Code != 400 || !strings.Contains(got, "inputs[0].data[0]: found a string, want a number") {
+		t.Errorf("vector: %d %s", w.Code, got)
 	}
 }
 

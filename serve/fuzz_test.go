@@ -18,7 +18,7 @@ import (
 // watched is a model that checks what every request promises.
 func watched(t *testing.T, m *fake) *fake {
 	m.predict = func(ctx context.Context, r layarun.Request) ([]layarun.Answer, error) {
-		n := max(len(r.Values)/2, len(r.Texts), len(r.Tokens))
+		n := max(len(r.Values)/2, len(r.Images), len(r.Texts), len(r.Tokens))
 		if n < 1 || n > 3 {
 			t.Errorf("%d samples, want 1 to 3", n)
 		}
@@ -58,13 +58,13 @@ func FuzzInfer(f *testing.F) {
 	for _, body := range []string{
 		tensorOf("data", `[[1,2],[3,4e-7]]`), tensorOf("shape", `[16,1152921504606846978]`), tensorOf("data", strings.Repeat("[", 300)),
 		parametersOf(`{"exit_policy":"full","exit_threshold":"never","min_exit":1,"max_exit":4,"timeout":7,"explain":true}`),
-		textsOf("INT32", `[1,2]`, `[1,-2]`), "{\"id\":\"\\ud800\xff",
+		imagesOf(`[2]`, `["iVBORw0K",""]`), textsOf("INT32", `[1,2]`, `[1,-2]`), "{\"id\":\"\\ud800\xff",
 	} {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		s := newServer(t, options(), watched(t, vector()), watched(t, text()))
-		for _, path := range []string{"/v2/models/pair/infer", "/v2/models/text/infer"} {
+		s := newServer(t, options(), watched(t, vector()), watched(t, text()), watched(t, image()))
+		for _, path := range []string{"/v2/models/pair/infer", "/v2/models/text/infer", "/v2/models/image/infer"} {
 			w := status(s, "POST", path, string(body))
 			switch w.Code {
 			case 200:

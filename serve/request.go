@@ -69,7 +69,7 @@ func readRequest(body io.Reader, m Model, maxSamples int) (*inferRequest, error)
 				if i > 0 {
 					return errors.New("a second input, want one only")
 				}
-				input, err = readTensor(s, m.Dims() == nil, maxSamples*size(m.Dims()))
+				input, err = readTensor(s, newData(m.Dims(), maxSamples))
 				return err
 			})
 		case "outputs":

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/layarun/layarun"
+	"github.com/layarun/layarun/picture"
 )
 
 // spec describes a tensor in metadata and answers; -1 in the shape is a number that varies.
@@ -20,8 +21,18 @@ func inputs(m Model) []spec {
 	if m.Dims() == nil {
 		return []spec{{"text", "BYTES", []int{-1}}, {"ids", "INT32", []int{-1, -1}}}
 	}
-	return []spec{{"input", "FP32", append([]int{-1}, m.Dims()...)}}
+	all := []spec{{"input", "FP32", append([]int{-1}, m.Dims()...)}}
+	if readsImages(m.Dims()) {
+		all = append(all, imageInput)
+	}
+	return all
 }
+
+// imageInput holds files of pictures.
+var imageInput = spec{"image", "BYTES", []int{-1}}
+
+// readsImages reports whether samples of these dims can be files of pictures.
+func readsImages(dims []int) bool { return picture.CheckDims(dims) == nil }
 
 // output is one of the tensors an answer can have.
 type output struct {

@@ -12,6 +12,9 @@
 // Request parameters, all optional: exit_policy (a policy's name, or "full"), exit_threshold (0 to 1, or "never"),
 // min_exit and max_exit (depths), explain (bool) and timeout (microseconds). Every error is {"error": "…"}.
 //
+// The input is one of those that the model's metadata lists: a network on images takes them as values, or as "image", BYTES
+// [n], PNG or JPEG files of any size in base64.
+//
 // With explain an answer also has the attention over the depths read, alpha [n, reads], and what each of them added to the
 // logits, contributions [n, reads, classes]; both are 0 beyond the exit taken. The contributions of a sample and its bias
 // [n, classes], which belongs to no depth, sum to the logits.

@@ -45,6 +45,9 @@ func (f *fake) Predict(ctx context.Context, r layarun.Request) ([]layarun.Answer
 	for row := range slices.Chunk(r.Values, 2) {
 		answers = append(answers, answerFor(row[0]+row[1], r))
 	}
+	for _, file := range r.Images {
+		answers = append(answers, answerFor(float32(len(file)), r))
+	}
 	for _, text := range r.Texts {
 		answers = append(answers, answerFor(float32(len(text)), r))
 	}
@@ -355,5 +358,27 @@ func BenchmarkInfer32Images(b *testing.B) {
 		if w := status(s, "POST", "/v2/models/cifar/infer", body); w.Code != 503 {
 			b.Fatal(w.Body)
 		}
+	}
+}
+
+// The files of pictures reach the model as they were sent.
+func TestImagesArriveExactly(t *testing.T) {
+	files := [][]byte{{0, 255, 1}, {}, []byte("\x89PNG")}
+	var got [][]byte
+	m := image()
+	m.predict = func(_ context.Context, r layarun.Request) ([]layarun.Answer, error) {
+		got = r.Images
+		return nil, layarun.ErrFull
+	}
+	body, err := json.Marshal(map[string]any{"inputs": []any{map[string]any{
+		"name": "image", "datatype": "BYTES", "shape": []int{len(files)}, "data": files}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := status(newServer(t, options(), m), "POST", "/v2/models/image/infer", string(body)); w.Code != 503 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	if !slices.EqualFunc(got, files, bytes.Equal) {
+		t.Errorf("files are %q, want %q", got, files)
 	}
 }

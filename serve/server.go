@@ -163,6 +163,9 @@ func (s *Server) drain(server *http.Server, cut context.CancelCauseFunc) error {
 	return fmt.Errorf("serve: requests were cut off, still running %v after the end of draining", s.options.ExitTimeout)
 }
 
+// dot is a PNG of one grey pixel.
+const dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCB2kUIOwAAAABJRU5ErkJggg=="
+
 // curl is a command that gets an answer from the model.
 func curl(m Model, address net.Addr) string {
 	host, port, err := net.SplitHostPort(address.String())
@@ -170,15 +173,16 @@ func curl(m Model, address net.Addr) string {
 		host = "localhost"
 	}
 	in := inputs(m)[0]
-	in.Shape[0] = 1
-	shape, _ := json.Marshal(in.Shape) // integers always can be
 	data := `"some text"`
-	if in.Datatype != "BYTES" {
+	if readsImages(m.Dims()) {
+		in, data = imageInput, `"`+dot+`"`
+	} else if in.Datatype != "BYTES" {
 		data = "0"
 		if n := size(m.Dims()); n > 1 {
 			data = fmt.Sprintf("'$(yes 0 | head -n %d | paste -sd, -)'", n)
 		}
 	}
+	shape, _ := json.Marshal(append([]int{1}, in.Shape[1:]...)) // integers always can be
 	return fmt.Sprintf(`curl -s http://%s/v2/models/%s/infer -d '{"inputs":[{"name":"%s","datatype":"%s","shape":%s,"data":[%s]}]}'`,
 		net.JoinHostPort(host, port), url.PathEscape(m.Name), in.Name, in.Datatype, shape, data)
 }

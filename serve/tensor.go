@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math"
@@ -19,20 +20,31 @@ type tensor struct {
 	data           *data
 }
 
-// data is the content of a tensor, flat or nested. Which of the three slices fills is up to what the model takes, since
+// data is the content of a tensor, flat or nested. Which of the four slices fills is up to what the model takes, since
 // the datatype may come after it.
 type data struct {
 	text   bool // the model takes texts or token ids, not values
 	most   int  // bound on values or texts
+	files  int  // bound on images; 0 if the model takes none
 	values []float32
+	images [][]byte
 	texts  []string
 	ids    []int32
 	lens   []int // number of elements at each level of nesting; the innermost level holds the values
 	rank   int   // levels of nesting; 0 while unknown
 }
 
-// readTensor reads {"name", "shape", "datatype", "data"}; text and most are those of data.
-func readTensor(s *scanner, text bool, most int) (*tensor, error) {
+// newData is for a model that takes samples of dims, at most so many.
+func newData(dims []int, samples int) *data {
+	d := &data{text: dims == nil, most: samples * size(dims)}
+	if readsImages(dims) {
+		d.files = samples
+	}
+	return d
+}
+
+// readTensor reads {"name", "shape", "datatype", "data"}, the last into d.
+func readTensor(s *scanner, d *data) (*tensor, error) {
 	t := &tensor{}
 	seen := fields{}
 	err := s.object(func(key string) (err error) {
@@ -57,8 +69,8 @@ func readTensor(s *scanner, text bool, most int) (*tensor, error) {
 				return err
 			})
 		case "data":
-			t.data = &data{text: text, most: most}
-			err = t.data.level(s, 0)
+			t.data = d
+			err = d.level(s, 0)
 		default:
 			err = s.skip()
 		}
@@ -112,6 +124,8 @@ func (d *data) leaf(s *scanner, c byte) error {
 		return fmt.Errorf("the data has more than %d values, the limit of one request", d.most)
 	}
 	switch {
+	case d.files > 0 && (c == '"' || d.images != nil):
+		return d.image(s)
 	case !d.text:
 		v, err := s.float()
 		d.values = append(d.values, v)
@@ -131,6 +145,26 @@ func (d *data) leaf(s *scanner, c byte) error {
 	return errors.New("the data mixes texts and token ids")
 }
 
+// image reads the file of a picture, in base64.
+func (d *data) image(s *scanner) error {
+	if d.values != nil {
+		return errors.New("the data mixes images and numbers")
+	}
+	if len(d.images) == d.files {
+		return fmt.Errorf("the data has more than %d images, the limit of one request", d.files)
+	}
+	text, err := s.str()
+	if err != nil {
+		return err
+	}
+	file, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return fmt.Errorf("%s is not the base64 of a file", short(text))
+	}
+	d.images = append(d.images, file)
+	return nil
+}
+
 // float reads a number as a finite float32.
 func (s *scanner) float() (float32, error) {
 	text, err := s.number()
@@ -146,8 +180,13 @@ func (s *scanner) float() (float32, error) {
 
 // samples checks the tensor against what the model takes and puts its samples into the request.
 func (t *tensor) samples(dims []int, most int, request *layarun.Request) error {
-	if dims == nil {
+	switch {
+	case dims == nil:
 		return t.textSamples(most, request)
+	case t.datatype == "BYTES" && readsImages(dims):
+		return t.imageSamples(most, request)
+	case t.datatype != "FP32" && readsImages(dims):
+		return at("datatype", fmt.Errorf("%s, want FP32 for values, or BYTES for images", short(t.datatype)))
 	}
 	if err := t.check("input", "FP32", most, dims); err != nil {
 		return err
@@ -156,6 +195,17 @@ func (t *tensor) samples(dims []int, most int, request *layarun.Request) error {
 		return at("data", fmt.Errorf("%d values, want %d for shape %v", len(t.data.values), want, t.shape))
 	}
 	request.Values = t.data.values
+	return t.checkNesting()
+}
+
+func (t *tensor) imageSamples(most int, request *layarun.Request) error {
+	if err := t.check("image", "BYTES", most, nil); err != nil {
+		return err
+	}
+	if n := len(t.data.images); int64(n) != t.shape[0] {
+		return at("data", fmt.Errorf("%d images, want %d for shape %v", n, t.shape[0], t.shape))
+	}
+	request.Images = t.data.images
 	return t.checkNesting()
 }
 

@@ -19,7 +19,7 @@ func (r *Resolved) Bundle(name, by string, result *Result) (*bundle.Bundle, erro
 	out := &bundle.Bundle{
 		Name: name, CreatedBy: by,
 		Backbone: b, Head: r.Network.Head.Config(), Weights: weights, Classes: r.Splits.Train.Classes,
-		Tokenizer: r.Tokenizer,
+		Tokenizer: r.Tokenizer, Fit: r.Fit,
 		Data: &bundle.Data{
 			Source: r.Recipe.Data.Source,
 			Train:  r.Splits.Train.Digest(), Validation: r.Splits.Validation.Digest(),

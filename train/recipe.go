@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -21,6 +22,7 @@ import (
 	"github.com/layarun/layarun/internal/token"
 	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
+	"github.com/layarun/layarun/picture"
 )
 
 // Recipe is a whole training run as one configuration file (YAML, or its subset JSON): which data, which network, how to
@@ -54,10 +56,10 @@ func DefaultRecipe() Recipe {
 	return Recipe{Data: Data{Source: bundle.Source{Name: "digits"}}, Train: Default()}
 }
 
-// Load loads the four splits of a source; dir is the folder of the known sets.
-func Load(ctx context.Context, s bundle.Source, dir string) (*dataset.Splits, error) {
+// Load loads the four splits of a source; dir is the folder of the known sets, fit brings images to their size.
+func Load(ctx context.Context, s bundle.Source, fit picture.Fit, dir string) (*dataset.Splits, error) {
 	return dataset.Load(ctx, s.Name, dataset.Options{
-		Dir: dir, Seed: s.Seed, TextColumn: s.TextColumn, LabelColumn: s.LabelColumn, Dims: s.Dims, Classes: s.Classes,
+		Dir: dir, Seed: s.Seed, TextColumn: s.TextColumn, LabelColumn: s.LabelColumn, Dims: s.Dims, Fit: fit, Classes: s.Classes,
 		Sizes: dataset.Sizes{Validation: s.ValidationSize, Calibration: s.CalibrationSize, Test: s.TestSize},
 	})
 }
@@ -121,6 +123,8 @@ type Resolved struct {
 	// Tokenizer is tokenizer.json and Tokens what it reads; nil unless the data is text.
 	Tokenizer []byte
 	Tokens    *token.Tokenizer
+	// Fit brings images to their size: the zero value unless the recipe starts from a bundle that has another.
+	Fit picture.Fit
 	// Start are the weights to begin with; nil unless the recipe starts from a bundle, and without those of a new head.
 	Start layer.Weights
 }
@@ -131,19 +135,23 @@ func (r Recipe) Resolve(ctx context.Context, dir string) (*Resolved, error) {
 	if err := r.Train.Validate(); err != nil {
 		return nil, err
 	}
-	splits, err := Load(ctx, r.Data.Source, dir)
+	start, err := r.openStart()
+	if err != nil {
+		return nil, err
+	}
+	splits, err := Load(ctx, r.Data.Source, start.Fit, dir)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.Data.trainable(splits); err != nil {
 		return nil, err
 	}
-	out := &Resolved{Splits: splits}
+	out := &Resolved{Splits: splits, Fit: start.Fit}
 	if r.Blocks != 0 && r.Start == "" {
 		return nil, fmt.Errorf("%w: blocks is %d, but there is no start to take them from", ErrRecipe, r.Blocks)
 	}
 	if r.Start != "" {
-		if err := out.startFrom(&r); err != nil {
+		if err := out.startFrom(start, &r); err != nil {
 			return nil, err
 		}
 		out.Recipe = r
@@ -221,7 +229,7 @@ func (r Recipe) backbone(data *dataset.Set, tokens *token.Tokenizer) (backbone.B
 			fields[name] = value
 		}
 	}
-	if kind := fields["kind"]; !data.IsText() && kind == "encoder" || data.IsText() && (kind == "mlp" || kind == "resnet") {
+	if kind := fields["kind"]; !data.IsText() && kind == "encoder" || data.IsText() && slices.Contains([]any{"mlp", "resnet", "vit"}, kind) {
 		return nil, fmt.Errorf("%w: backbone: kind is %q, which does not read %s", ErrRecipe, kind, samplesOf(data))
 	}
 	if data.IsText() {

@@ -152,6 +152,7 @@ func TestResolvedRecipeResolvesToItself(t *testing.T) {
 		"own backbone":   {"backbone: {kind: mlp, widths: [5, 5], norm: none, tied: true}\ntrain: {seed: 7}", "mlp"},
 		"own resnet":     {"backbone: {kind: resnet, stages: [{channels: 4, blocks: 1}]}", "resnet"},
 		"tied resnet":    {"backbone: {kind: resnet, stages: [{channels: 4, blocks: 2}], tied: true}", "resnet"},
+		"own vit":        {"data: {name: " + pictures(t, 16) + "}\nbackbone: {kind: vit, patch: 4, layers: 1, dim: 4, heads: 2, hidden: 4}", "vit"},
 		"dropout":        {"head: {dropout: 0.1, gelu: true, tap_norm: layer}", "mlp"},
 		"split sizes":    {"data: {name: digits, seed: 3, test_size: 200}", "mlp"},
 		"own vocabulary": {"data: {name: " + texts + "}\nbackbone: {kind: encoder, vocab: 500, layers: 1, dim: 8, heads: 2, hidden: 8}", "encoder"},

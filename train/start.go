@@ -15,16 +15,29 @@ import (
 	"github.com/layarun/layarun/internal/token"
 	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
+	"github.com/layarun/layarun/picture"
 )
+
+// openStart opens the bundle that the recipe starts from; it is empty if there is none. Images are brought to the size that
+// its network reads.
+func (r *Recipe) openStart() (*bundle.Bundle, error) {
+	if r.Start == "" {
+		return &bundle.Bundle{}, nil
+	}
+	b, err := bundle.Open(r.Start)
+	if err != nil {
+		return nil, err
+	}
+	if dims := b.Backbone.Input().Dims; r.Data.Dims == nil && picture.CheckDims(dims) == nil {
+		r.Data.Dims = dims
+	}
+	return b, nil
+}
 
 // startFrom makes network, first weights and tokenizer those of the bundle that the recipe starts from. Where the bundle has
 // no head, or the recipe asks for another, the network has a new one for the classes of the data. The bundle holds the
 // inference form, so a convnet trains on without batch normalisation.
-func (out *Resolved) startFrom(r *Recipe) error {
-	b, err := bundle.Open(r.Start)
-	if err != nil {
-		return err
-	}
+func (out *Resolved) startFrom(b *bundle.Bundle, r *Recipe) error {
 	if r.Blocks != 0 {
 		if err := truncate(b, r.Blocks); err != nil {
 			return err

@@ -2,14 +2,20 @@ package train_test
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/layarun/layarun/backbone"
+	"github.com/layarun/layarun/bundle"
+	"github.com/layarun/layarun/dataset"
 	"github.com/layarun/layarun/internal/testbackend"
 	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
+	"github.com/layarun/layarun/picture"
 	"github.com/layarun/layarun/train"
 )
 
@@ -153,5 +159,54 @@ func TestStartFromTheFirstBlocks(t *testing.T) {
 		if _, err := resolve(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want one with %q", text, err, want)
 		}
+	}
+}
+
+// Images are read as the bundle that a run starts from reads them, and the bundle that it makes says so again.
+func TestStartReadsImagesAsTheBundleDoes(t *testing.T) {
+	v := &backbone.ViT{Inputs: []int{8, 8, 3}, Patch: 4, Layers: 1, Dim: 4, Heads: 2, Hidden: 6, Activation: "gelu", Epsilon: 1e-6}
+	start := &bundle.Bundle{Name: "start", Backbone: v, Weights: layer.NewWeights(layer.ParamsOf(backbone.Ops(v)...), 1),
+		Fit: picture.Fit{Size: []int{10, 12}, Filter: "bicubic"}}
+	dir := filepath.Join(t.TempDir(), "start")
+	if err := start.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	folder := pictures(t, 20)
+	resolved := resolve(t, "data: {name: "+folder+"}\nstart: "+dir+"\nhead: {dim: 4, hidden: 4}\ntrain: {epochs: 1}")
+	file, err := os.ReadFile(filepath.Join(folder, "left", "0.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := start.Fit.Decode(file, v.Inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, set := range []*dataset.Set{resolved.Splits.Train, resolved.Splits.Validation, resolved.Splits.Calibration, resolved.Splits.Test} {
+		for i := range set.Len() {
+			found = found || slices.Equal(set.Row(i), want)
+		}
+	}
+	if !found {
+		t.Error("no sample is what the bundle's fit makes of left/0.png")
+	}
+	job, err := resolved.Job(testbackend.Go(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := resolved.Bundle("again", "test", mustRun(t, job))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := filepath.Join(t.TempDir(), "again")
+	if err := b.Save(again); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(b.Fit, start.Fit) {
+		t.Errorf("the bundle's fit is %+v, want %+v", b.Fit, start.Fit)
+	}
+	splits, err := train.Load(t.Context(), b.Data.Source, b.Fit, "")
+	if err != nil || splits.Train.Digest() != b.Data.Train {
+		t.Errorf("the bundle's data is read otherwise the second time (%v)", err)
 	}
 }

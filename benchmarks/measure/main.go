@@ -116,7 +116,7 @@ func (m *measurement) network(ctx context.Context, b *bundle.Bundle) (result.Run
 
 // splits loads the data of a bundle and checks that it is the data it was made with.
 func (m *measurement) splits(ctx context.Context, b *bundle.Bundle) (*dataset.Splits, error) {
-	s, err := train.Load(ctx, b.Data.Source, m.dataDir)
+	s, err := train.Load(ctx, b.Data.Source, b.Fit, m.dataDir)
 	if err != nil {
 		return nil, err
 	}

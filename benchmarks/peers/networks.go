@@ -72,7 +72,7 @@ func (n *network) fashion(ctx context.Context, dataDir string, rng *rand.Rand) e
 	if err != nil {
 		return err
 	}
-	splits, err := train.Load(ctx, b.Data.Source, dataDir)
+	splits, err := train.Load(ctx, b.Data.Source, b.Fit, dataDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		say("random samples: %v", err)
 		n.images(b.Backbone.Input().Size(1), rng)

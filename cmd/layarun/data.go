@@ -31,7 +31,7 @@ func (a *app) splitsOf(ctx context.Context, b *bundle.Bundle) (*dataset.Splits, 
 	if b.Data == nil {
 		return nil, fmt.Errorf("bundle %q does not say which data it was made with", b.Name)
 	}
-	splits, err := train.Load(ctx, b.Data.Source, a.dataFolder())
+	splits, err := train.Load(ctx, b.Data.Source, b.Fit, a.dataFolder())
 	if err != nil {
 		return nil, err
 	}

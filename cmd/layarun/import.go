@@ -27,9 +27,9 @@ func newImportCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import MODEL",
 		Short: "Make a bundle of a pretrained network, with exits if it is given data",
-		Long: `Read a checkpoint in the layout of the Hugging Face hub and write a bundle with its backbone, its tokenizer and, where it
-has one, its own classifier. MODEL is a folder with config.json and model.safetensors, or the name of a model on the hub
-such as org/name, which is fetched into the cache that Hugging Face's programs share.
+		Long: `Read a checkpoint in the layout of the Hugging Face hub and write a bundle with its backbone, its tokenizer or how it scales
+images, and, where it has one, its own classifier. MODEL is a folder with config.json and model.safetensors, or the name
+of a model on the hub such as org/name, which is fetched into the cache that Hugging Face's programs share.
 
 A checkpoint with a classifier makes a bundle that answers as the checkpoint does, at full depth.
 
@@ -39,7 +39,8 @@ What it costs in accuracy to change the checkpoint's classifier for that head is
 the fields --data.…, --head.… and --train.…; --train.backbone_rate 0.1 trains the backbone on, too. A run that was
 interrupted goes on where it stopped when the same command is given again.
 
-Whatever the backbone would not follow exactly is refused by name: a field of config.json, or a tensor.`,
+Whatever the backbone would not follow exactly is refused by name: a field of config.json or preprocessor_config.json,
+or a tensor.`,
 		Example: "  layarun import models/my-bert --data tickets.csv --data.text_column body --data.label_column team\n" +
 			"  layarun import models/my-bert --out bundles/my-bert\n" +
 			"  layarun import sentence-transformers/all-MiniLM-L6-v2 --precision float16",

@@ -37,7 +37,7 @@ func newPredictCmd(a *app) *cobra.Command {
 		Long: `Classify the samples of files and print class, confidence and the depth at which each sample left.
 
 A FILE is a table (.csv, .tsv, also .gz, or .parquet), an .npz file, an image (.png, .jpg), a folder of images, or - for
-standard input. Lines of standard input are texts, or where the network reads numbers a row of numbers each, as CSV or
+standard input. Images of any size are scaled and cropped as the bundle says. Lines of standard input are texts, or where the network reads numbers a row of numbers each, as CSV or
 as a JSON array; each is answered as it comes, and blank lines are skipped. Without a FILE the first 10 test samples of
 the data that the network was trained on are taken.
 

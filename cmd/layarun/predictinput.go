@@ -118,7 +118,7 @@ func (in *inputs) read(ctx context.Context, path string) (*dataset.Set, error) {
 		o.LabelColumn, o.OptionalLabel = data.LabelColumn, true
 	}
 	if len(in.dims) == 3 {
-		o.Dims = in.dims
+		o.Dims, o.Fit = in.dims, in.bundle.Fit
 	}
 	set, err := dataset.Read(ctx, path, o)
 	if err != nil {

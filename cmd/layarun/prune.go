@@ -179,7 +179,7 @@ func carryOut(b *bundle.Bundle, plan prune.Plan) (*bundle.Bundle, error) {
 	}
 	return &bundle.Bundle{
 		Name: b.Name, CreatedBy: "layarun " + readVersion().Version, Backbone: network, Head: head, Weights: weights,
-		Classes: b.Classes, MaxLength: b.MaxLength, Tokenizer: b.Tokenizer, Data: b.Data, Plan: &plan,
+		Classes: b.Classes, MaxLength: b.MaxLength, Tokenizer: b.Tokenizer, Fit: b.Fit, Data: b.Data, Plan: &plan,
 	}, nil
 }
 

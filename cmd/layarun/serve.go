@@ -27,6 +27,8 @@ func newServeCmd(a *app) *cobra.Command {
 		Short: "Answer requests over HTTP in the Open Inference Protocol v2",
 		Long: `Serve a bundle over HTTP, in the REST form of the Open Inference Protocol v2 that KServe, Triton and their clients speak.
 
+A network on images takes them as values, or as files of any size: the input "image", BYTES, in base64.
+
 The server first measures which batch sizes pay on this machine. It is then live, and ready when everything that a
 request can ask for has been compiled. Requests may choose
 when their samples leave: exit_policy, exit_threshold, min_exit, max_exit and explain in the request's parameters.

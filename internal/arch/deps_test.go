@@ -31,26 +31,27 @@ var allowed = map[string][]string{
 	"exit":     {},
 	"schedule": {"exit"},
 	"prune":    {"backbone", "laya", "layer"},
-	"dataset":  {},
+	"picture":  {},
+	"dataset":  {"picture"}, // so that what trains is scaled as what is asked
 
 	// From model to executables. Segments return exit.Scores, which exit's graph computes (ADR 0008).
 	"compile": {"backbone", "exit", "laya", "layer"},
 
 	// What is on disk.
-	"bundle": {"backbone", "exit", "internal/safetensors", "laya", "layer", "prune"},
+	"bundle": {"backbone", "exit", "internal/safetensors", "laya", "layer", "picture", "prune"},
 
 	// Networks of other programs become bundles; it knows files and weights, and runs nothing.
-	"pretrained": {"backbone", "bundle", "internal/safetensors", "internal/token", "laya", "layer"},
+	"pretrained": {"backbone", "bundle", "internal/safetensors", "internal/token", "laya", "layer", "picture"},
 
 	// The only place where rule meets executable, and what serves it.
-	".":     {"bundle", "compile", "exit", "internal/token", "laya", "schedule"},
-	"serve": {".", "exit"},
+	".":     {"bundle", "compile", "exit", "internal/token", "laya", "picture", "schedule"},
+	"serve": {".", "exit", "picture"},
 
 	// Makes score tables with the runtime; all that is computed from them is plain Go.
 	"eval": {".", "dataset", "exit"},
 
 	// Training writes bundles; nothing that serves them may see it (forbidden, below).
-	"train": {"backbone", "bundle", "compile", "dataset", "internal/safetensors", "internal/token", "laya", "layer"},
+	"train": {"backbone", "bundle", "compile", "dataset", "internal/safetensors", "internal/token", "laya", "layer", "picture"},
 
 	"cmd/layarun": {".", "bundle", "compile", "dataset", "eval", "exit", "laya", "pretrained", "prune", "serve", "train"},
 

@@ -5,7 +5,7 @@
     venv/bin/python make.py FOLDER      # writes expected.safetensors and texts.json beside a real text model
 
 Each folder holds a tiny network with random weights, saved by transformers itself, and expected.safetensors: the ids of
-some texts or some images, the hidden states of every depth and the logits. Weights are far from their usual starts, so
+some texts or some images (of a ViT the pictures stand elsewhere), the hidden states of every depth and the logits. Weights are far from their usual starts, so
 that no term of the computation is too small to be seen. The same versions write the same bytes.
 """
 import json
@@ -16,6 +16,7 @@ import sys
 import numpy as np
 import torch
 import transformers as hf
+from PIL import Image
 from safetensors.numpy import save_file
 
 HERE = pathlib.Path(__file__).parent
@@ -172,7 +173,35 @@ def resnet():
     (folder / "expected.safetensors").rename(HERE / "resnet.safetensors")
 
 
-FAMILIES = {f.__name__: f for f in [bert, minilm, distilbert, roberta, resnet]}
+PICTURES = ["large.png", "tall.png", "grey.png"]  # in picture/testdata, whose make.py draws them
+
+
+def pictures(folder, model, processor):
+    processor.save_pretrained(folder)
+    images = [Image.open(HERE.parent.parent / "picture" / "testdata" / name).convert("RGB") for name in PICTURES]
+    expect(folder, model, processor(images, return_tensors="pt"), [])
+
+
+def vit_config(**options):
+    return hf.ViTConfig(hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20, image_size=[16, 24],
+                        patch_size=8, **options)
+
+
+def vit():
+    model = randomise(hf.ViTForImageClassification(vit_config(**LABELS)), 7)
+    pictures(save("vit", model), model, hf.ViTImageProcessor(size=dict(height=16, width=24)))
+
+
+def deit():
+    """A ViT without a head and without some biases, in float16, for pictures that are scaled and cropped."""
+    config = vit_config(qkv_bias=False, hidden_act="gelu_new", layer_norm_eps=1e-6)
+    model = randomise(hf.ViTModel(config), 8).half().float()
+    folder = save("deit", model.half())
+    pictures(folder, model.float(), hf.DeiTImageProcessor(
+        size=dict(height=19, width=28), crop_size=dict(height=16, width=24), image_mean=[0.4, 0.5, 0.6], image_std=[0.25, 0.3, 0.2]))
+
+
+FAMILIES = {f.__name__: f for f in [bert, minilm, distilbert, roberta, resnet, vit, deit]}
 
 
 def reference(folder):

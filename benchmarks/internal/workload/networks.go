@@ -46,7 +46,7 @@ func openConvnet(ctx context.Context, o Options) (*Workload, error) {
 	if at < 0 {
 		return nil, fmt.Errorf("the result has no policy over all exits for the target %v", convnetEps)
 	}
-	splits, err := train.Load(ctx, b.Data.Source, o.DataDir)
+	splits, err := train.Load(ctx, b.Data.Source, b.Fit, o.DataDir)
 	if err != nil {
 		return nil, err
 	}
