@@ -13,7 +13,7 @@ import (
 var (
 	// latencies are the batches that are timed one call at a time.
 	latencies = []int{1, 8, 32}
-	// batches are those among which every runtime finds its best throughput. All divide sampleCount.
+	// batches are those among which every runtime finds its best throughput. All divide the number of samples.
 	batches = []int{1, 8, 16, 32, 64}
 	// crowds are the numbers of callers with which layarun does; it puts them into one batch.
 	crowds = []int{1, 2, 4}
@@ -27,11 +27,13 @@ const (
 	mostIdle = 0.05
 )
 
-// contest measures all runtimes; the first result is layarun's.
-func (c *comparison) contest(ctx context.Context, own contender, peers []*peer, cores int) ([]result.PeerRuntime, error) {
-	all, rows := []contender{own}, []result.PeerRuntime{{Name: "layarun"}}
+// contest measures all runtimes. The first results are layarun's: owns is itself at full depth and, if there is a second, with
+// exits.
+func (c *comparison) contest(ctx context.Context, n *network, owns []contender, peers []*peer, cores int) ([]result.PeerRuntime, error) {
+	all := slices.Clone(owns)
+	rows := []result.PeerRuntime{{Name: result.Own}, {Name: result.OwnWithExits}}[:len(owns)]
 	for _, p := range peers {
-		difference, err := compare(ctx, own, p)
+		difference, err := compare(ctx, owns[0], p)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
@@ -43,18 +45,19 @@ func (c *comparison) contest(ctx context.Context, own contender, peers []*peer, 
 		all, rows = append(all, p), append(rows, result.PeerRuntime{Name: p.name, Versions: versions, Difference: difference})
 	}
 	for _, batch := range latencies {
-		if err := c.latency(ctx, all, rows, load{Batch: batch, Callers: 1, Threads: cores}); err != nil {
+		if err := c.latency(ctx, all, rows, n.load(batch, 1, cores)); err != nil {
 			return nil, err
 		}
 	}
-	if err := c.throughput(ctx, all, rows, cores); err != nil {
+	if err := c.throughput(ctx, n, all, rows, cores); err != nil {
 		return nil, err
 	}
 	for i, p := range peers {
-		rows[i+1].Idle = p.idleCPU / p.idle
-		if rows[i+1].Idle > mostIdle {
-			return nil, fmt.Errorf("%s took %.2f of a core while others had their turn, want at most %v", p.name, rows[i+1].Idle, mostIdle)
+		idle := p.idleCPU / p.idle
+		if idle > mostIdle {
+			return nil, fmt.Errorf("%s took %.2f of a core while others had their turn, want at most %v", p.name, idle, mostIdle)
 		}
+		rows[len(owns)+i].Idle = idle
 	}
 	return rows, nil
 }
@@ -96,6 +99,9 @@ func (c *comparison) latency(ctx context.Context, all []contender, rows []result
 		if err != nil {
 			return 0, err
 		}
+		if l.Pass > 0 {
+			return mean(streams), nil
+		}
 		return median(streams)
 	})
 	if err != nil {
@@ -103,21 +109,24 @@ func (c *comparison) latency(ctx context.Context, all []contender, rows []result
 	}
 	for i := range rows {
 		t := result.PeerLatency{Batch: l.Batch}
-		if t.MS, t.Speed, err = summarise(ms[i], ratios(ms[i], ms[0])); err != nil {
+		if t.MS, err = eval.NewSpread(ms[i]); err != nil {
+			return err
+		}
+		if t.Speed, t.ExitsSpeed, err = speeds(rows, func(k int) []float64 { return ratios(ms[i], ms[k]) }); err != nil {
 			return err
 		}
 		rows[i].Latency = append(rows[i].Latency, t)
-		say("batch %d, %s: %.2f ms, layarun %.2f times as fast", l.Batch, rows[i].Name, t.MS.Median, t.Speed.Median)
+		say("batch %d, %s: %.2f ms, %s", l.Batch, rows[i].Name, t.MS.Median, faster(t.Speed, t.ExitsSpeed))
 	}
 	return nil
 }
 
 // throughput lets every runtime find its best load, and then take turns with that.
-func (c *comparison) throughput(ctx context.Context, all []contender, rows []result.PeerRuntime, cores int) error {
+func (c *comparison) throughput(ctx context.Context, n *network, all []contender, rows []result.PeerRuntime, cores int) error {
 	best := make([]load, len(all))
 	for i, runtime := range all {
 		var err error
-		best[i], err = fastest(candidates(i == 0, cores), func(l load) (float64, error) { return c.rate(ctx, runtime, l) })
+		best[i], err = fastest(candidates(n, rows[i].IsOwn(), cores), func(l load) (float64, error) { return c.rate(ctx, runtime, l) })
 		if err != nil {
 			return err
 		}
@@ -128,11 +137,14 @@ func (c *comparison) throughput(ctx context.Context, all []contender, rows []res
 	}
 	for i := range rows {
 		t := result.PeerThroughput{Batch: best[i].Batch, Callers: best[i].Callers, Threads: best[i].Threads}
-		if t.PerSecond, t.Speed, err = summarise(rates[i], ratios(rates[0], rates[i])); err != nil {
+		if t.PerSecond, err = eval.NewSpread(rates[i]); err != nil {
+			return err
+		}
+		if t.Speed, t.ExitsSpeed, err = speeds(rows, func(k int) []float64 { return ratios(rates[k], rates[i]) }); err != nil {
 			return err
 		}
 		rows[i].Throughput = t
-		say("%s: %.0f samples/s from %d callers in batches of %d, layarun %.2f times as fast", rows[i].Name, t.PerSecond.Median, t.Callers, t.Batch, t.Speed.Median)
+		say("%s: %.0f samples/s from %d callers in batches of %d, %s", rows[i].Name, t.PerSecond.Median, t.Callers, t.Batch, faster(t.Speed, t.ExitsSpeed))
 	}
 	return nil
 }
@@ -143,23 +155,23 @@ func (c *comparison) rate(ctx context.Context, runtime contender, l load) (float
 	if err != nil {
 		return 0, err
 	}
-	return perSecond(streams, l.Batch), nil
+	return perSecond(streams, l), nil
 }
 
 // candidates are the loads tried for throughput: one call on all cores, or one call per core; for layarun, some numbers of
 // callers.
-func candidates(own bool, cores int) []load {
+func candidates(n *network, own bool, cores int) []load {
 	var all []load
 	for _, batch := range batches {
 		if own {
 			for _, callers := range crowds {
-				all = append(all, load{batch, callers, cores})
+				all = append(all, n.load(batch, callers, cores))
 			}
 			continue
 		}
-		all = append(all, load{batch, 1, cores})
+		all = append(all, n.load(batch, 1, cores))
 		if cores > 1 {
-			all = append(all, load{batch, cores, 1})
+			all = append(all, n.load(batch, cores, 1))
 		}
 	}
 	return all
@@ -212,11 +224,29 @@ func median(streams []stream) (float64, error) {
 	return spread.Median, err
 }
 
-// perSecond adds the callers' rates up, each over its own time, since they do not end together.
-func perSecond(streams []stream, batch int) float64 {
-	total := 0.0
+// mean is that of all calls.
+func mean(streams []stream) float64 {
+	sum, n := 0.0, 0
 	for _, s := range streams {
-		total += float64(batch*len(s.MS)) / s.Seconds
+		for _, ms := range s.MS {
+			sum += ms
+		}
+		n += len(s.MS)
+	}
+	return sum / float64(n)
+}
+
+// perSecond adds the callers' rates up, each over its own time, since they do not end together. Passes that the callers share
+// end with the last of them.
+func perSecond(streams []stream, l load) float64 {
+	total, samples, longest := 0.0, 0.0, 0.0
+	for _, s := range streams {
+		n := float64(l.Batch * len(s.MS))
+		total += n / s.Seconds
+		samples, longest = samples+n, max(longest, s.Seconds)
+	}
+	if l.Pass > 0 {
+		return samples / longest
 	}
 	return total
 }
@@ -230,10 +260,21 @@ func ratios(over, under []float64) []float64 {
 	return all
 }
 
-func summarise(values, speeds []float64) (own, speed eval.Spread, err error) {
-	if own, err = eval.NewSpread(values); err != nil {
-		return own, speed, err
+// speeds are how many times as fast as some runtime layarun is, and layarun with exits if it is the second row; times says it
+// for row k, round by round.
+func speeds(rows []result.PeerRuntime, times func(k int) []float64) (own, exits eval.Spread, err error) {
+	if own, err = eval.NewSpread(times(0)); err != nil || len(rows) < 2 || rows[1].Name != result.OwnWithExits {
+		return own, exits, err
 	}
-	speed, err = eval.NewSpread(speeds)
-	return own, speed, err
+	exits, err = eval.NewSpread(times(1))
+	return own, exits, err
+}
+
+// faster says what speeds found.
+func faster(own, exits eval.Spread) string {
+	s := fmt.Sprintf("layarun %.2f times as fast", own.Median)
+	if exits.N > 0 {
+		s += fmt.Sprintf(", with exits %.2f", exits.Median)
+	}
+	return s
 }

@@ -62,7 +62,7 @@ func TestTurnsEnd(t *testing.T) {
 func TestLatencyAndThroughput(t *testing.T) {
 	c := &comparison{rounds: 4, turn: time.Second}
 	// layarun's calls take 2 ms and 1 per sample, the peer's 8 and 0.5.
-	all, rows := []contender{fake{sample: 1, call: 2}, fake{sample: 0.5, call: 8}}, make([]result.PeerRuntime, 2)
+	all, rows := []contender{fake{sample: 1, call: 2}, fake{sample: 0.5, call: 8}}, []result.PeerRuntime{{Name: result.Own}, {Name: "torch"}}
 	if err := c.latency(t.Context(), all, rows, load{Batch: 8, Callers: 1, Threads: 2}); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestLatencyAndThroughput(t *testing.T) {
 	if own.MS.Median != 10 || own.Speed.Median != 1 || peer.MS.Median != 12 || peer.Speed.Q1 != 1.2 || peer.Speed.N != 4 || peer.Batch != 8 {
 		t.Errorf("rows %+v and %+v, want 10 ms, 12 ms and the ratio 1.2 over four rounds", own, peer)
 	}
-	if err := c.throughput(t.Context(), all, rows, 2); err != nil {
+	if err := c.throughput(t.Context(), &network{count: 64}, all, rows, 2); err != nil {
 		t.Fatal(err)
 	}
 	// Fakes never slow each other down, so most callers and the largest batch win: 4 × 64 samples in 66 ms, 2 × 64 in 40.
@@ -83,10 +83,54 @@ func TestLatencyAndThroughput(t *testing.T) {
 	}
 }
 
+func TestWithExits(t *testing.T) {
+	c, n := &comparison{rounds: 2, turn: time.Second}, &network{count: 64, certified: &result.Certified{}}
+	// layarun takes a millisecond a sample, with exits half of that; every call of the peer takes 3 of them, 64 calls a turn.
+	owns := []contender{fake{sample: 1, answers: [][]float32{{1, 2}}}, fake{sample: 0.5}}
+	ms := strings.Repeat("3,", 63) + "3"
+	answers := []string{`{"logits": [[1, 2]]}` + "\n", `{"versions": {"fake": "1.2"}}` + "\n"}
+	// Turns: 3 batches of latency in 2 rounds and one to warm up, 5 loads on one core, and as many rounds of the best.
+	for range 3*3 + len(batches) + 3 {
+		answers = append(answers, `{"streams": [{"ms": [`+ms+`], "seconds": 0.2}], "idle": 1, "idle_cpu": 0.01}`+"\n")
+	}
+	p, asked := scripted(t, answers...)
+	rows, err := c.contest(t.Context(), n, owns, []*peer{p}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 3 || rows[0].Name != result.Own || rows[1].Name != result.OwnWithExits || rows[2].Name != "fake" || rows[2].Idle != 0.01 {
+		t.Fatalf("rows %+v, want layarun, layarun with exits and the peer", rows)
+	}
+	// A fake has calls of 8, 8 and 800 ms in batches of 8 at a millisecond: the mean is 34 times 8 and counts, not the median.
+	l := rows[0].Latency[1]
+	if l.MS.Median != 272 || l.Speed.Median != 1 || l.ExitsSpeed.Median != 2 {
+		t.Errorf("layarun's latency %+v, want the mean of 272 ms, and with exits twice the speed", l)
+	}
+	if l := rows[2].Latency[1]; l.MS.Median != 3 || math.Abs(l.Speed.Median-3.0/272) > 1e-9 || math.Abs(l.ExitsSpeed.Median-3.0/136) > 1e-9 {
+		t.Errorf("the peer's latency %+v, want 3 ms ÷ 272 and 136", l)
+	}
+	// The peer has 64 × 64 samples in 0.2 s.
+	if f := rows[2].Throughput; f.Batch != 64 || math.Abs(f.ExitsSpeed.Median-2*f.Speed.Median) > 1e-9 || math.Abs(f.PerSecond.Median-20480) > 1e-6 {
+		t.Errorf("the peer's throughput %+v, want 20480 samples/s, and with exits twice as much as without", f)
+	}
+	if f := rows[1].Throughput; f.Callers != 4 || f.ExitsSpeed.Median != 1 || f.Speed.Median != 0.5 {
+		t.Errorf("throughput with exits %+v, want four callers as for layarun, and twice its speed", f)
+	}
+	for range 2 {
+		<-asked
+	}
+	if got, want := <-asked, `{"do":"time","batch":1,"callers":1,"threads":1,"pass":64,"seconds":1}`; got != want {
+		t.Errorf("asked %s, want %s", got, want)
+	}
+}
+
 func TestCallersEndApart(t *testing.T) {
 	streams := []stream{{MS: []float64{10, 10}, Seconds: 0.02}, {MS: []float64{50}, Seconds: 0.05}}
-	if got := perSecond(streams, 8); got != 2*8/0.02+8/0.05 {
+	if got := perSecond(streams, load{Batch: 8}); got != 2*8/0.02+8/0.05 {
 		t.Errorf("%v samples/s, want the sum of 800 and 160", got)
+	}
+	if got := perSecond(streams, load{Batch: 8, Pass: 24}); got != 3*8/0.05 {
+		t.Errorf("%v samples/s in a pass, want 24 samples until the last caller ends", got)
 	}
 	if got, err := median(streams); err != nil || got != 10 {
 		t.Errorf("median %v, %v, want 10 of 10, 10 and 50", got, err)
@@ -94,15 +138,26 @@ func TestCallersEndApart(t *testing.T) {
 }
 
 func TestCandidates(t *testing.T) {
-	if got, want := len(candidates(false, 2)), 2*len(batches); got != want {
+	n := &network{count: 64}
+	if got, want := len(candidates(n, false, 2)), 2*len(batches); got != want {
 		t.Errorf("%d loads on two cores, want %d: one call on both, or one on each", got, want)
 	}
-	if got := len(candidates(false, 1)); got != len(batches) {
+	if got := len(candidates(n, false, 1)); got != len(batches) {
 		t.Errorf("%d loads on one core, want %d", got, len(batches))
 	}
-	for _, l := range slices.Concat(candidates(false, 2), candidates(true, 2)) {
-		if sampleCount%l.Batch != 0 {
-			t.Errorf("batches of %d do not divide %d samples", l.Batch, sampleCount)
+	for _, l := range slices.Concat(candidates(n, false, 2), candidates(n, true, 2)) {
+		if n.count%l.Batch != 0 || l.Pass != 0 {
+			t.Errorf("batches of %d do not divide %d samples, or pass %d is not 0", l.Batch, n.count, l.Pass)
+		}
+	}
+	n = &network{count: 512, certified: &result.Certified{}}
+	for _, l := range candidates(n, true, 2) {
+		want := 512
+		if l.Batch == 1 {
+			want = 64
+		}
+		if l.Pass != want || l.Pass%l.Batch != 0 {
+			t.Errorf("passes over %d samples in batches of %d, want %d", l.Pass, l.Batch, want)
 		}
 	}
 }
@@ -145,7 +200,7 @@ func TestRandomBundle(t *testing.T) {
 	if err != nil || !slices.Equal(b.Head.Reads, []int{0, 1}) {
 		t.Errorf("bundle %+v, %v, want one whose head reads depths 0 and 1", b, err)
 	}
-	if _, err := openNetwork(t.Context(), "vgg", n.dir, ""); err == nil || !strings.Contains(err.Error(), "vgg") {
+	if _, err := openNetwork(t.Context(), "vgg", n.dir, "", ""); err == nil || !strings.Contains(err.Error(), "vgg") {
 		t.Errorf("error %v, want one that names the unknown network", err)
 	}
 }

@@ -3,6 +3,9 @@
 //
 //	benchmarks/peers/setup.sh runs/peers/venv
 //	go run ./benchmarks/peers -python runs/peers/venv/bin/python
+//	go run ./benchmarks/peers -python runs/peers/venv/bin/python -model clinc150-minilm-1
+//
+// The last is a trained text encoder with exits: layarun runs it twice, at full depth and under its certified policy.
 //
 // The runtimes take turns, and their logits must agree. It writes results/peers.json, one network after the other, and
 // keeps what that file says of networks not asked for. It runs in the root of the repository, on an otherwise idle machine;
@@ -33,21 +36,22 @@ const folder = "benchmarks"
 
 // comparison is what the command line asks for.
 type comparison struct {
-	python, dataDir, out string
-	rounds               int
-	turn                 time.Duration
-	device               *compile.Device
+	python, dataDir, runs, out string
+	rounds                     int
+	turn                       time.Duration
+	device                     *compile.Device
 }
 
 func main() {
 	var c comparison
 	flag.StringVar(&c.python, "python", "", "the interpreter of the environment that setup.sh makes")
 	flag.StringVar(&c.dataDir, "data-dir", result.DataDir(), "folder of the known data sets; without them, samples are random")
+	flag.StringVar(&c.runs, "runs", cmp.Or(os.Getenv("LAYARUN_RUNS"), "runs"), "folder of the trained networks")
 	flag.StringVar(&c.out, "out", result.Path(folder, "peers"), "result file")
 	flag.IntVar(&c.rounds, "rounds", 7, "turns of each runtime")
-	flag.DurationVar(&c.turn, "turn", 300*time.Millisecond, "length of a turn")
+	flag.DurationVar(&c.turn, "turn", 300*time.Millisecond, "length of a turn, at least")
 	backend := flag.String("backend", "auto", "backend, as layarun takes it")
-	models := flag.String("model", strings.Join(names, ","), "networks to run, separated by commas")
+	models := flag.String("model", strings.Join(usual, ","), "networks to run, separated by commas; also "+strings.Join(tuned, ", "))
 	flag.Parse()
 	if c.python == "" || c.rounds < 1 || flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "usage: peers -python interpreter [-model network,…] [-rounds n] [-turn duration]")
@@ -107,7 +111,7 @@ func (c *comparison) network(ctx context.Context, name string) (r result.PeerNet
 		return r, err
 	}
 	defer os.RemoveAll(work)
-	n, err := openNetwork(ctx, name, work, c.dataDir)
+	n, err := openNetwork(ctx, name, work, c.runs, c.dataDir)
 	if err != nil {
 		return r, err
 	}
@@ -128,18 +132,28 @@ func (c *comparison) network(ctx context.Context, name string) (r result.PeerNet
 	r = result.PeerNetwork{Name: name, About: n.about, Samples: n.origin, Environment: result.Here(c.device),
 		Rounds: c.rounds, TurnSeconds: c.turn.Seconds()}
 	r.Threads = r.Environment.Machine.Cores
-	r.Runtimes, err = c.contest(ctx, own, peers, r.Threads)
-	return r, err
+	owns := []contender{own}
+	if p := n.certified; p != nil {
+		owns = append(owns, own.under(p.Policy.Name))
+		r.Pass, r.Policy, r.Eps, r.FullAccuracy, r.PolicyAccuracy = n.count, p.Policy.Name, p.Eps, n.accuracy, p.Accuracy
+	}
+	if r.Runtimes, err = c.contest(ctx, n, owns, peers, r.Threads); err != nil {
+		return r, err
+	}
+	if s := r.Headline(); s != "" {
+		say("%s", s)
+	}
+	return r, nil
 }
 
-// start starts the peers. PyTorch writes the file that the others read.
+// start starts the network's peers. PyTorch writes the file that the others read.
 func (c *comparison) start(ctx context.Context, n *network, work string) ([]*peer, error) {
 	inputs, model := filepath.Join(work, "samples"), filepath.Join(work, "model.onnx")
 	if err := n.writeSamples(inputs); err != nil {
 		return nil, err
 	}
 	var peers []*peer
-	for _, runtime := range []string{"torch", "onnxruntime", "openvino"} {
+	for _, runtime := range n.runtimes {
 		p, err := startPeer(ctx, runtime, c.python, "-B", "-W", "ignore", filepath.Join(folder, "peers", "peer.py"), runtime, n.dir, inputs, model)
 		if err != nil {
 			return peers, err

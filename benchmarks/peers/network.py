@@ -117,12 +117,15 @@ class Encoder(nn.Module):
         require(config, "positions", None, "learned")
         require(config, "activation", None, "gelu")
         require(config, "pool", None, "mean")
-        for unused in ("pooler", "token_types", "tied"):
-            require(config, unused, None, "", 0, False)
+        for unused in ("pooler", "tied"):
+            require(config, unused, None, "", False)
         self.reads, self.pad = reads, config.get("pad_id", 0)
         epsilon = config.get("epsilon", 1e-12)
         self.word = nn.Parameter(weights["stem.word"])
-        self.position = nn.Parameter(weights["stem.position"])
+        position = weights["stem.position"]
+        if config.get("token_types"):  # every token is of type 0
+            position = position + weights["stem.token_type"][0]
+        self.position = nn.Parameter(position)
         self.norm = layer_norm(weights, "stem.norm", epsilon)
         self.blocks = nn.ModuleList(
             Layer(weights, f"block.{k}", config.get("heads", 12), epsilon) for k in range(1, config.get("layers", 6) + 1)
@@ -174,6 +177,7 @@ class PrefixHead(nn.Module):
         super().__init__()
         require(config, "kind", "prefix")
         require(config, "psi", "identity")
+        require(config, "tap_norm", None, "", "layer")
         reads, last = config["reads"], config["reads"][-1]
         self.tau, self.gelu = config["tau"], config.get("gelu", False)
         norms = [layer_norm(weights, f"head.{d}.norm", 1e-5) for d in reads if config.get("tap_norm")]

@@ -10,37 +10,54 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/layarun/layarun"
 	"github.com/layarun/layarun/backbone"
+	"github.com/layarun/layarun/benchmarks/internal/result"
 	"github.com/layarun/layarun/bundle"
 	"github.com/layarun/layarun/compile"
 	"github.com/layarun/layarun/eval"
-	"github.com/layarun/layarun/exit"
 	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
 	"github.com/layarun/layarun/train"
 )
 
-// names of the networks, in the order of the tables.
-var names = []string{"fashion-resnet-1", "resnet-9x32", "encoder-6x384"}
+var (
+	// usual are the networks that are compared unless told otherwise: they need nothing that takes long to make.
+	usual = []string{"fashion-resnet-1", "resnet-9x32", "encoder-6x384"}
+	// tuned are text encoders with exits; their bundles lie with the runs.
+	tuned = []string{"clinc150-minilm-1", "sst2-minilm-1"}
+	// names of all networks, in the order of the tables.
+	names = slices.Concat(usual, tuned)
+)
 
-// sampleCount is how many samples there are: as many as the largest batch.
-const sampleCount = 64
+// everywhere are the runtimes that take samples of one shape.
+var everywhere = []string{"torch", "onnxruntime", "openvino"}
 
 // network is a bundle on disk and samples for it.
 type network struct {
-	dir    string // of the bundle
-	about  string // the network, in a phrase
-	origin string // of the samples
-	values []float32
-	size   int       // values of a sample
-	tokens [][]int32 // [sampleCount][length]; then there are no values
+	dir      string   // of the bundle
+	about    string   // the network, in a phrase
+	origin   string   // of the samples
+	runtimes []string // layarun's peers; PyTorch first, because it writes the file that the others read
+	count    int      // of samples, a multiple of the largest batch
+	values   []float32
+	size     int       // values of a sample
+	tokens   [][]int32 // [count][length]; then there are no values
+	length   int       // to which tokens are padded on disk
+	pad      int32     // the id of padding
+	// What follows is for networks with exits.
+	certified *result.Certified // nil for the others
+	accuracy  float64           // at full depth, on the test split
 }
 
-// openNetwork opens or makes the network of that name; what it makes lies below work.
-func openNetwork(ctx context.Context, name, work, dataDir string) (*network, error) {
-	n := &network{dir: filepath.Join(work, "bundle"), origin: "random"}
+// openNetwork opens or makes the network of that name; what it makes lies below work, and what was trained below runs.
+func openNetwork(ctx context.Context, name, work, runs, dataDir string) (*network, error) {
+	if slices.Contains(tuned, name) {
+		return openTuned(ctx, name, runs, dataDir)
+	}
+	n := &network{dir: filepath.Join(work, "bundle"), origin: "random", runtimes: everywhere, count: 64}
 	rng := rand.New(rand.NewPCG(1, 0))
 	switch name {
 	case "fashion-resnet-1":
@@ -53,7 +70,8 @@ func openNetwork(ctx context.Context, name, work, dataDir string) (*network, err
 	case "encoder-6x384":
 		const vocabulary, length = 1000, 64
 		n.about = fmt.Sprintf("encoder of 6 blocks, 384 wide, 12 heads, hidden 1536, sequences of %d tokens, random weights", length)
-		for range sampleCount {
+		n.length = length
+		for range n.count {
 			ids := make([]int32, length)
 			for i := range ids {
 				ids[i] = 1 + rng.Int32N(vocabulary-1) // 0 is padding
@@ -81,14 +99,14 @@ func (n *network) fashion(ctx context.Context, dataDir string, rng *rand.Rand) e
 	if err != nil {
 		return err
 	}
-	test := eval.Draw(splits.Test, sampleCount, 1)
+	test := eval.Draw(splits.Test, n.count, 1)
 	n.origin, n.values, n.size = "test split of "+b.Data.Name, test.Values, test.Size()
 	return nil
 }
 
 // images draws samples of values from 0 to 1.
 func (n *network) images(size int, rng *rand.Rand) {
-	n.size, n.values = size, make([]float32, sampleCount*size)
+	n.size, n.values = size, make([]float32, n.count*size)
 	for i := range n.values {
 		n.values[i] = rng.Float32()
 	}
@@ -125,18 +143,26 @@ func (n *network) writeSamples(path string) error {
 		err = binary.Write(&raw, binary.LittleEndian, n.values)
 	}
 	for _, ids := range n.tokens {
+		ids = append(slices.Clone(ids), slices.Repeat([]int32{n.pad}, n.length-len(ids))...)
 		err = errors.Join(err, binary.Write(&raw, binary.LittleEndian, ids))
 	}
 	return errors.Join(err, os.WriteFile(path, raw.Bytes(), 0o600))
 }
 
-// request asks for full-depth answers to batch samples, those from from on.
+// request asks for answers to batch samples, those from from on.
 func (n *network) request(from, batch int) layarun.Request {
-	q := layarun.Request{Policy: exit.Full().Name}
 	if n.tokens != nil {
-		q.Tokens = n.tokens[from : from+batch]
-	} else {
-		q.Values = n.values[from*n.size : (from+batch)*n.size]
+		return layarun.Request{Tokens: n.tokens[from : from+batch]}
 	}
-	return q
+	return layarun.Request{Values: n.values[from*n.size : (from+batch)*n.size]}
+}
+
+// load drives a runtime with this network's samples. With exits, and in batches of texts, samples cost unlike amounts: a
+// turn then is whole passes over the same samples, all of them or, one by one, the first 64.
+func (n *network) load(batch, callers, threads int) load {
+	l := load{Batch: batch, Callers: callers, Threads: threads}
+	if n.certified != nil {
+		l.Pass = min(n.count, 64*batch)
+	}
+	return l
 }

@@ -9,19 +9,24 @@ import (
 	"github.com/layarun/layarun"
 	"github.com/layarun/layarun/bundle"
 	"github.com/layarun/layarun/compile"
+	"github.com/layarun/layarun/exit"
 )
 
-// own is layarun, used as any program would use it.
+// own is layarun under one policy, used as any program would use it.
 type own struct {
 	runtime *layarun.Runtime
 	network *network
+	policy  string
 }
 
-// newOwn opens the network; the caller closes the runtime.
+// newOwn opens the network at full depth; the caller closes the runtime, which knows the network's policy, too.
 func newOwn(ctx context.Context, n *network, device *compile.Device) (*own, error) {
 	b, err := bundle.Open(n.dir)
 	if err != nil {
 		return nil, err
+	}
+	if n.certified != nil {
+		b.Policies = []exit.Policy{n.certified.Policy}
 	}
 	buckets, _, err := layarun.MeasureBuckets(ctx, b, device, nil)
 	if err != nil {
@@ -31,11 +36,14 @@ func newOwn(ctx context.Context, n *network, device *compile.Device) (*own, erro
 	if err != nil {
 		return nil, err
 	}
-	return &own{r, n}, nil
+	return &own{r, n, exit.Full().Name}, nil
 }
 
+// under is the same runtime under another policy.
+func (o *own) under(policy string) *own { return &own{o.runtime, o.network, policy} }
+
 func (o *own) logits(ctx context.Context, n int) ([][]float32, error) {
-	answers, err := o.predict(ctx, o.network.request(0, n))
+	answers, err := o.predict(ctx, 0, n)
 	if err != nil {
 		return nil, err
 	}
@@ -59,16 +67,22 @@ func (o *own) run(ctx context.Context, l load, turn time.Duration) ([]stream, er
 
 func (o *own) streams(ctx context.Context, l load, turn time.Duration) ([]stream, error) {
 	streams, faults := make([]stream, l.Callers), make([]error, l.Callers)
+	shared := passes(max(l.Pass/l.Batch, 1), turn)
 	var ready, done sync.WaitGroup
 	ready.Add(l.Callers)
 	for i := range l.Callers {
 		done.Go(func() {
-			_, faults[i] = o.predict(ctx, o.network.request(0, l.Batch))
+			_, faults[i] = o.predict(ctx, 0, l.Batch)
 			ready.Done()
 			ready.Wait()
-			if faults[i] == nil {
-				streams[i], faults[i] = o.stream(ctx, l.Batch, turn)
+			if faults[i] != nil {
+				return
 			}
+			next := shared
+			if l.Pass == 0 {
+				next = timed(turn)
+			}
+			streams[i], faults[i] = o.stream(ctx, l.Batch, next)
 		})
 	}
 	done.Wait()
@@ -80,23 +94,26 @@ func (o *own) streams(ctx context.Context, l load, turn time.Duration) ([]stream
 	return streams, nil
 }
 
-// stream calls until the turn is over, at least once.
-func (o *own) stream(ctx context.Context, batch int, turn time.Duration) (s stream, err error) {
+// stream calls until the turn is over.
+func (o *own) stream(ctx context.Context, batch int, next calls) (s stream, err error) {
 	begin := time.Now()
-	for from := 0; len(s.MS) == 0 || time.Since(begin) < turn; from = (from + batch) % sampleCount {
-		q := o.network.request(from, batch)
+	end := begin
+	for call, more := next(end); more; call, more = next(end) {
 		start := time.Now()
-		if _, err := o.predict(ctx, q); err != nil {
+		if _, err := o.predict(ctx, call*batch%o.network.count, batch); err != nil {
 			return s, err
 		}
-		s.MS = append(s.MS, time.Since(start).Seconds()*1000)
+		end = time.Now()
+		s.MS = append(s.MS, end.Sub(start).Seconds()*1000)
 	}
-	s.Seconds = time.Since(begin).Seconds()
+	s.Seconds = end.Sub(begin).Seconds()
 	return s, nil
 }
 
 // predict makes an error of the first sample that has one.
-func (o *own) predict(ctx context.Context, q layarun.Request) ([]layarun.Answer, error) {
+func (o *own) predict(ctx context.Context, from, batch int) ([]layarun.Answer, error) {
+	q := o.network.request(from, batch)
+	q.Policy = o.policy
 	answers, err := o.runtime.Predict(ctx, q)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,8 @@ type load struct {
 	Batch   int `json:"batch"`   // samples of a call
 	Callers int `json:"callers"` // who call at the same time, each once the last call has returned
 	Threads int `json:"threads"` // of one call; layarun takes no notice
+	// Pass, if not 0, makes a turn of whole passes over the first so many samples, which the callers share.
+	Pass int `json:"pass,omitempty"`
 }
 
 // stream is what one caller saw.
@@ -29,7 +31,8 @@ type stream struct {
 type contender interface {
 	// logits are those of the first n samples, [n][classes].
 	logits(ctx context.Context, n int) ([][]float32, error)
-	// run calls for as long as a turn. One call of each caller comes before and is not counted.
+	// run calls for as long as a turn, each caller from the first sample on, or with Pass until the end of a pass. One call
+	// of each caller comes before and is not counted.
 	run(ctx context.Context, l load, turn time.Duration) ([]stream, error)
 }
 
@@ -144,10 +147,15 @@ func check(streams []stream, l load) error {
 	if len(streams) != l.Callers {
 		return fmt.Errorf("%d streams, want one for each of %d callers", len(streams), l.Callers)
 	}
+	samples := 0
 	for i, s := range streams {
-		if len(s.MS) == 0 || !(s.Seconds > 0) {
+		if l.Pass == 0 && (len(s.MS) == 0 || !(s.Seconds > 0)) {
 			return fmt.Errorf("stream %d has %d calls in %v s, want some", i, len(s.MS), s.Seconds)
 		}
+		samples += l.Batch * len(s.MS)
+	}
+	if l.Pass > 0 && (samples == 0 || samples%l.Pass != 0) {
+		return fmt.Errorf("%d samples, want passes of %d", samples, l.Pass)
 	}
 	return nil
 }

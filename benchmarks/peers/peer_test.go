@@ -81,6 +81,19 @@ func TestFaultsOfAPeer(t *testing.T) {
 	}
 }
 
+func TestPassesAreWhole(t *testing.T) {
+	l := load{Batch: 8, Callers: 2, Threads: 1, Pass: 16}
+	for _, c := range []struct {
+		calls [2]int
+		want  string
+	}{{[2]int{2, 0}, ""}, {[2]int{3, 1}, ""}, {[2]int{2, 1}, "24 samples"}, {[2]int{0, 0}, "0 samples"}} {
+		err := check([]stream{{MS: make([]float64, c.calls[0])}, {MS: make([]float64, c.calls[1])}}, l)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("callers with %v calls: error %v, want %q", c.calls, err, c.want)
+		}
+	}
+}
+
 func TestAPeerThatCannotStart(t *testing.T) {
 	if _, err := startPeer(t.Context(), "torch", t.TempDir()+"/python"); err == nil || !strings.Contains(err.Error(), "torch") {
 		t.Errorf("error %v, want one that names the peer", err)

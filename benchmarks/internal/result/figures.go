@@ -54,6 +54,19 @@ type Certified struct {
 	Drop eval.Paired `json:"drop"` // against the full network
 }
 
+// CertifiedFor is the policy over all exits that is certified for eps; nil if there is none.
+func (f *Figures) CertifiedFor(eps float64) *Certified {
+	for i, c := range f.Certified {
+		if c.Exits == AllExits && c.Eps == eps {
+			return &f.Certified[i]
+		}
+	}
+	return nil
+}
+
+// FullAccuracy is that of the full network with exits off.
+func (f *Figures) FullAccuracy() float64 { return f.Forced[len(f.Forced)-1].Accuracy }
+
 // The sets of exits that are calibrated.
 const (
 	AllExits      = "all"

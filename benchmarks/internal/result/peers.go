@@ -11,8 +11,8 @@ import (
 	"github.com/layarun/layarun/internal/strict"
 )
 
-// Peers is layarun's speed at full depth beside other runtimes with the same weights. It lies in results/peers.json and all
-// of it is measured.
+// Peers is layarun's speed at full depth, and with exits where a policy is certified, beside other runtimes with the same
+// weights at full depth. It lies in results/peers.json and all of it but the accuracies is measured.
 type Peers struct {
 	Schema   string        `json:"schema"`
 	Networks []PeerNetwork `json:"networks"`
@@ -30,8 +30,21 @@ type PeerNetwork struct {
 	Threads     int           `json:"threads"` // of every runtime
 	Rounds      int           `json:"rounds"`
 	TurnSeconds float64       `json:"turn_seconds"`
-	Runtimes    []PeerRuntime `json:"runtimes"` // layarun first
+	Runtimes    []PeerRuntime `json:"runtimes"` // Own first, and then OwnWithExits where there is a policy
+	// What follows is there only for networks with exits. Turns are whole passes over Pass samples.
+	Pass   int     `json:"pass,omitempty"`
+	Policy string  `json:"policy,omitempty"` // its name
+	Eps    float64 `json:"eps,omitempty"`    // the accuracy drop it is certified for
+	// Accuracies on the whole test split, as the result of the network's experiment has them.
+	FullAccuracy   float64 `json:"full_accuracy,omitempty"`
+	PolicyAccuracy float64 `json:"policy_accuracy,omitempty"`
 }
+
+// The names of layarun's own rows.
+const (
+	Own          = "layarun"
+	OwnWithExits = "layarun with exits"
+)
 
 // PeerRuntime is the speed of one runtime.
 type PeerRuntime struct {
@@ -46,8 +59,10 @@ type PeerRuntime struct {
 // PeerLatency is the time of one call at a time.
 type PeerLatency struct {
 	Batch int         `json:"batch"`
-	MS    eval.Spread `json:"ms"`            // of a call; over the rounds, each the median of a turn
+	MS    eval.Spread `json:"ms"`            // of a call; over the rounds, each the median of a turn, or the mean of passes
 	Speed eval.Spread `json:"layarun_speed"` // layarun's speed ÷ this runtime's, round by round
+	// ExitsSpeed is the same of layarun with exits, where there are any.
+	ExitsSpeed eval.Spread `json:"exits_speed,omitzero"`
 }
 
 // PeerThroughput is what a runtime can do under the load that suits it best.
@@ -57,6 +72,8 @@ type PeerThroughput struct {
 	Threads   int         `json:"threads"` // of one call
 	PerSecond eval.Spread `json:"samples_per_second"`
 	Speed     eval.Spread `json:"layarun_speed"` // as in PeerLatency
+	// ExitsSpeed is as in PeerLatency.
+	ExitsSpeed eval.Spread `json:"exits_speed,omitzero"`
 }
 
 // LoadPeers reads results/peers.json. Unknown fields and other versions are errors.
@@ -81,10 +98,16 @@ func LoadPeers(path string) (*Peers, error) {
 // validate checks that every network makes a table: layarun comes first, and all runtimes have the same batches.
 func (p *Peers) validate() error {
 	for _, n := range p.Networks {
-		if len(n.Runtimes) == 0 || n.Runtimes[0].Name != "layarun" {
-			return fmt.Errorf("network %q: the first runtime is not layarun", n.Name)
+		if len(n.Runtimes) == 0 || n.Runtimes[0].Name != Own {
+			return fmt.Errorf("network %q: the first runtime is not %s", n.Name, Own)
+		}
+		if n.Policy != "" && (len(n.Runtimes) < 2 || n.Runtimes[1].Name != OwnWithExits) {
+			return fmt.Errorf("network %q: the second runtime is not %s", n.Name, OwnWithExits)
 		}
 		for _, r := range n.Runtimes {
+			if !r.hasExits(n.Policy != "") {
+				return fmt.Errorf("network %q, policy %q: %s has exits_speed with the one and not with the other", n.Name, n.Policy, r.Name)
+			}
 			if !slices.EqualFunc(r.Latency, n.Runtimes[0].Latency, func(a, b PeerLatency) bool { return a.Batch == b.Batch }) {
 				return fmt.Errorf("network %q: %s was timed with other batches than layarun", n.Name, r.Name)
 			}
@@ -95,6 +118,17 @@ func (p *Peers) validate() error {
 	}
 	return nil
 }
+
+// hasExits is whether all speeds of layarun with exits are there, or none.
+func (r PeerRuntime) hasExits(want bool) bool {
+	if (r.Throughput.ExitsSpeed.N > 0) != want {
+		return false
+	}
+	return !slices.ContainsFunc(r.Latency, func(l PeerLatency) bool { return (l.ExitsSpeed.N > 0) != want })
+}
+
+// IsOwn is whether it is layarun, with or without exits.
+func (r PeerRuntime) IsOwn() bool { return r.Name == Own || r.Name == OwnWithExits }
 
 // titles of the runtimes in tables.
 var titles = map[string]string{"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
@@ -118,30 +152,71 @@ time is that of one call at a time; throughput is that of the load which suits t
 }
 
 func (n PeerNetwork) markdown() string {
+	ratios := []string{Own}
+	if n.Policy != "" {
+		ratios = append(ratios, "with exits")
+	}
 	headers := []string{"runtime"}
 	for _, l := range n.Runtimes[0].Latency {
-		headers = append(headers, fmt.Sprintf("batch %d, ms", l.Batch), "layarun")
+		headers = append(append(headers, fmt.Sprintf("batch %d, ms", l.Batch)), ratios...)
 	}
-	headers = append(headers, "samples/s", "layarun", "best load")
+	headers = append(append(append(headers, "samples/s"), ratios...), "best load")
 	var rows [][]string
 	largest := 0.0
 	for i, r := range n.Runtimes {
-		speed := func(s eval.Spread) string {
-			if i == 0 {
-				return ""
+		speeds := func(all ...eval.Spread) (cells []string) {
+			for k, s := range all[:len(ratios)] {
+				if i == k { // beside itself
+					cells = append(cells, "")
+				} else {
+					cells = append(cells, median("%.2f", s)+"×")
+				}
 			}
-			return median("%.2f", s) + "×"
+			return cells
 		}
 		row := []string{r.title()}
 		for _, l := range r.Latency {
-			row = append(row, median("%.2f", l.MS), speed(l.Speed))
+			row = append(append(row, median("%.2f", l.MS)), speeds(l.Speed, l.ExitsSpeed)...)
 		}
 		t := r.Throughput
-		rows = append(rows, append(row, median("%.0f", t.PerSecond), speed(t.Speed), fmt.Sprintf("batch %d, %s", t.Batch, callers(t.Callers))))
+		row = append(append(row, median("%.0f", t.PerSecond)), speeds(t.Speed, t.ExitsSpeed)...)
+		rows = append(rows, append(row, fmt.Sprintf("batch %d, %s", t.Batch, callers(t.Callers))))
 		largest = max(largest, r.Difference)
 	}
-	return fmt.Sprintf("%s: %s. Samples: %s. %d threads, %d rounds of turns of %g s; logits at most %.1g apart.\n\n",
-		n.Name, n.About, n.Samples, n.Threads, n.Rounds, n.TurnSeconds, largest) + grid(headers, rows)
+	return fmt.Sprintf("%s: %s. Samples: %s. %d threads, %d rounds of turns of %g s; logits at most %.1g apart.%s\n\n%s",
+		n.Name, n.About, n.Samples, n.Threads, n.Rounds, n.TurnSeconds, largest, n.exits(), grid(headers, rows)) + paragraph(n.Headline())
+}
+
+// exits says what "with exits" is; "" without.
+func (n PeerNetwork) exits() string {
+	if n.Policy == "" {
+		return ""
+	}
+	return fmt.Sprintf(`
+"With exits" is the same for layarun under the policy %s, certified to lose less than %g points: accuracy on the test
+split %s at full depth, %s with exits. A turn goes on to the end of a pass over the samples; a call's time is the mean of
+a turn. The batches of the peers are padded to their longest text.`, n.Policy, 100*n.Eps, inPercent(n.FullAccuracy), inPercent(n.PolicyAccuracy))
+}
+
+// Headline is layarun with certified exits beside ONNX Runtime at full depth, in a sentence; "" where one of them is not there.
+func (n PeerNetwork) Headline() string {
+	i := slices.IndexFunc(n.Runtimes, func(r PeerRuntime) bool { return r.Name == "onnxruntime" })
+	if n.Policy == "" || i < 0 {
+		return ""
+	}
+	own, peer := n.Runtimes[1].Throughput, n.Runtimes[i].Throughput
+	return fmt.Sprintf("%s, %d threads, same weights: %.0f requests/s in layarun with certified exits (accuracy %s), %.0f in %s at full depth (%s), %s times as many.",
+		n.Name, n.Threads, own.PerSecond.Median, inPercent(n.PolicyAccuracy), peer.PerSecond.Median, n.Runtimes[i].title(), inPercent(n.FullAccuracy), median("%.2f", peer.ExitsSpeed))
+}
+
+func inPercent(share float64) string { return fmt.Sprintf("%.2f %%", 100*share) }
+
+// paragraph stands apart from what comes before; "" stays so.
+func paragraph(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "\n" + text + "\n"
 }
 
 // title is the runtime's name and version.

@@ -1,8 +1,11 @@
 package result_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +26,22 @@ func comparison() *result.Peers {
 				Throughput: result.PeerThroughput{Batch: 64, Callers: 1, PerSecond: flat(1000), Speed: flat(0.8)}},
 		},
 	}}}
+}
+
+// withExits is the same with a policy under which layarun takes 4 ms and answers 2000 samples/s; the peer is ONNX Runtime.
+func withExits() *result.Peers {
+	flat := func(v float64) eval.Spread { return eval.Spread{N: 7, Q1: v, Median: v, Q3: v} }
+	p := comparison()
+	n := &p.Networks[0]
+	n.Pass, n.Policy, n.Eps, n.FullAccuracy, n.PolicyAccuracy = 512, "half a point", 0.005, 0.9612, 0.9587
+	exits := result.PeerRuntime{Name: result.OwnWithExits, Latency: []result.PeerLatency{{Batch: 8, MS: flat(4), Speed: flat(0.4), ExitsSpeed: flat(1)}},
+		Throughput: result.PeerThroughput{Batch: 32, Callers: 4, PerSecond: flat(2000), Speed: flat(0.4), ExitsSpeed: flat(1)}}
+	own, peer := n.Runtimes[0], n.Runtimes[1]
+	own.Latency[0].ExitsSpeed, own.Throughput.ExitsSpeed = flat(2.5), flat(2.5)
+	peer.Name, peer.Versions = "onnxruntime", map[string]string{"onnxruntime": "1.32.0"}
+	peer.Latency[0].ExitsSpeed, peer.Throughput.ExitsSpeed = flat(3), flat(2)
+	n.Runtimes = []result.PeerRuntime{own, exits, peer}
+	return p
 }
 
 // collected reads a folder in which that is the only result.
@@ -53,6 +72,95 @@ func TestPeersSection(t *testing.T) {
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}
+
+func TestPeersWithExits(t *testing.T) {
+	c, err := collected(t, withExits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := c.Markdown()
+	for _, want := range []string{
+		"| runtime | batch 8, ms | layarun | with exits | samples/s | layarun | with exits | best load |",
+		"| layarun | 10.00 (10.00–10.00) |  | 2.50 (2.50–2.50)× | 800 (800–800) |  | 2.50 (2.50–2.50)× | batch 16, 4 callers |",
+		"| layarun with exits | 4.00 (4.00–4.00) | 0.40 (0.40–0.40)× |  | 2000 (2000–2000) | 0.40 (0.40–0.40)× |  | batch 32, 4 callers |",
+		"| ONNX Runtime 1.32.0 | 12.00 (12.00–12.00) | 1.20 (1.20–1.20)× | 3.00 (3.00–3.00)× | 1000 (1000–1000) | 0.80 (0.80–0.80)× | 2.00 (2.00–2.00)× | batch 64, 1 caller |",
+		"under the policy half a point, certified to lose less than 0.5 points",
+		"\n" + c.Peers.Networks[0].Headline() + "\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}
+
+func TestPeersHeadline(t *testing.T) {
+	const want = "net, 2 threads, same weights: 2000 requests/s in layarun with certified exits (accuracy 95.87 %), " +
+		"1000 in ONNX Runtime 1.32.0 at full depth (96.12 %), 2.00 (2.00–2.00) times as many."
+	p := withExits()
+	if got := p.Networks[0].Headline(); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	p.Networks[0].Runtimes = p.Networks[0].Runtimes[:2]
+	if got := p.Networks[0].Headline() + comparison().Networks[0].Headline(); got != "" {
+		t.Errorf("%q without ONNX Runtime or without exits, want nothing", got)
+	}
+}
+
+func TestExitsAreLeftOutWhereThereAreNone(t *testing.T) {
+	text, err := json.Marshal(comparison())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range []string{"exits_speed", "policy", "eps", "accuracy", "pass"} {
+		if strings.Contains(string(text), field) {
+			t.Errorf("%s is in %s", field, text)
+		}
+	}
+}
+
+func TestAccuraciesOfPeersAreVerified(t *testing.T) {
+	experiment := func() *result.Result {
+		return &result.Result{Runs: []result.Run{{Seed: 3, Figures: result.Figures{
+			Forced:    []result.Forced{{Accuracy: 0.5}, {Accuracy: 0.9612}},
+			Certified: []result.Certified{{Exits: result.OnlyDepth0, Eps: 0.005}, {Exits: result.AllExits, Eps: 0.005, Leaving: result.Leaving{Accuracy: 0.9587}}},
+		}}}}
+	}
+	for _, c := range []struct {
+		name, network, want string
+		spoil               func(f *result.Figures)
+	}{
+		{"as it should be", "exp-3", "", func(*result.Figures) {}},
+		{"other seed", "exp-1", "no result", func(*result.Figures) {}},
+		{"other full depth", "exp-3", "not those", func(f *result.Figures) { f.Forced[1].Accuracy = 0.9613 }},
+		{"other policy", "exp-3", "not those", func(f *result.Figures) { f.Certified[1].Accuracy = 0.9586 }},
+		{"no policy", "exp-3", "not those", func(f *result.Figures) { f.Certified = f.Certified[:1] }},
+	} {
+		r, p := experiment(), withExits()
+		p.Networks[0].Name = c.network
+		c.spoil(&r.Runs[0].Figures)
+		said := ""
+		// There are no score tables here: their fault comes first, and the same for all.
+		err := (&result.Collection{Results: map[string]*result.Result{"exp": r}, Peers: p}).Verify(t.TempDir(), func(format string, args ...any) { said += fmt.Sprintf(format, args...) })
+		if c.want == "" && !strings.Contains(said, "peers, exp-3: the accuracies") || c.want != "" && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: said %q, error %v, want one with %q", c.name, said, err, c.want)
+		}
+	}
+}
+
+func TestFaultyExitsAreRefused(t *testing.T) {
+	for name, spoil := range map[string]func(n *result.PeerNetwork){
+		"no row with exits":   func(n *result.PeerNetwork) { n.Runtimes = slices.Delete(n.Runtimes, 1, 2) },
+		"no policy":           func(n *result.PeerNetwork) { n.Policy = "" },
+		"no speed in a call":  func(n *result.PeerNetwork) { n.Runtimes[2].Latency[0].ExitsSpeed = eval.Spread{} },
+		"no speed in a queue": func(n *result.PeerNetwork) { n.Runtimes[0].Throughput.ExitsSpeed = eval.Spread{} },
+	} {
+		p := withExits()
+		spoil(&p.Networks[0])
+		if _, err := collected(t, p); err == nil || !strings.Contains(err.Error(), "peers.json") {
+			t.Errorf("%s: error %v, want one that names the file", name, err)
 		}
 	}
 }

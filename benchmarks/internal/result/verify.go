@@ -33,7 +33,36 @@ func (c *Collection) Verify(folder string, say func(format string, args ...any))
 		}
 		say("%s: the accuracy is that of its answers (%d test samples)", name, c.Baselines[name].N)
 	}
+	if c.Peers != nil {
+		for _, n := range c.Peers.Networks {
+			if n.Policy == "" {
+				continue
+			}
+			if err := n.verify(c.Results); err != nil {
+				faults = append(faults, err)
+				continue
+			}
+			say("peers, %s: the accuracies are those of its experiment", n.Name)
+		}
+	}
 	return errors.Join(faults...)
+}
+
+// verify checks the accuracies of a network with exits against the result of its experiment, from which they were copied.
+func (n PeerNetwork) verify(results map[string]*Result) error {
+	for name, r := range results {
+		for _, run := range r.Runs {
+			if fmt.Sprintf("%s-%d", name, run.Seed) != n.Name {
+				continue
+			}
+			c := run.Figures.CertifiedFor(n.Eps)
+			if c == nil || c.Accuracy != n.PolicyAccuracy || run.Figures.FullAccuracy() != n.FullAccuracy {
+				return fmt.Errorf("peers, %s: the accuracies %v and, certified for %v, %v are not those of the result %s", n.Name, n.FullAccuracy, n.Eps, n.PolicyAccuracy, name)
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("peers, %s: there is no result of its experiment", n.Name)
 }
 
 func (r Run) verify(t Tables) error {
