@@ -52,7 +52,7 @@ func openTuned(ctx context.Context, name, runs, dataDir string) (*network, error
 	if err := n.certify(experiment, b.Digest()); err != nil {
 		return nil, err
 	}
-	splits, err := train.Load(ctx, b.Data.Source, dataDir)
+	splits, err := train.Load(ctx, b.Data.Source, b.Fit, dataDir)
 	if err != nil {
 		return nil, err
 	}
