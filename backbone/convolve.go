@@ -39,11 +39,15 @@ func onXLACPU(backend compute.Backend) bool {
 }
 
 // slowToBegin reports whether a convolution has so few multiplications that on XLA's CPU plugin its preparation takes
-// longer; measured on 16, 32 and 64 channels (docs/adr/0013).
+// longer than it does as a product of matrices; measured on 1, 16, 32 and 64 channels (docs/adr/0013). Narrow products never
+// get going.
 func slowToBegin(x, kernel *graph.Node, stride int) bool {
-	most := 2 << 20
-	if kernel.Shape().Dim(2) >= 32 { // a product of matrices, too, has to begin: narrow ones never get going
-		most = 8 << 20
+	most := 0
+	switch in := kernel.Shape().Dim(2); {
+	case in >= 32:
+		most = 6 << 20
+	case in >= 16:
+		most = 2 << 20
 	}
 	pixels := x.Shape().Size() / x.Shape().Dim(3) / (stride * stride)
 	return pixels*kernel.Shape().Size() <= most

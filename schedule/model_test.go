@@ -238,7 +238,7 @@ func (m *machine) rank(queue []*subject, queues, largest int) []int {
 	if len(queue) >= largest {
 		return []int{1, head.segment, age}
 	}
-	return []int{0, age}
+	return []int{0, len(queue), age}
 }
 
 func (m *machine) predictBatch(batch []*subject) {

@@ -68,7 +68,7 @@ func (q *queues[S]) push(segment int, s sample[S]) {
 // pick chooses the queue that runs next; the package comment states the rule. It returns nil if none waits.
 func (q *queues[S]) pick() *queue[S] {
 	var waiting uint64
-	var passed, full, oldest *queue[S]
+	var passed, full, most *queue[S]
 	for i := len(q.bySegment) - 1; i >= 0; i-- {
 		for lane := range q.bySegment[i] {
 			c := &q.bySegment[i][lane]
@@ -82,8 +82,8 @@ func (q *queues[S]) pick() *queue[S] {
 			if c.len() >= q.largest && (full == nil || full.segment == i && c.olderThan(full)) {
 				full = c
 			}
-			if oldest == nil || c.olderThan(oldest) {
-				oldest = c
+			if most == nil || c.len() > most.len() || c.len() == most.len() && c.olderThan(most) {
+				most = c
 			}
 		}
 	}
@@ -93,7 +93,7 @@ func (q *queues[S]) pick() *queue[S] {
 	case full != nil:
 		return full
 	}
-	return oldest
+	return most
 }
 
 // olderThan reports whether the first sample of c was admitted before that of o. Neither is empty.
