@@ -2,6 +2,7 @@ package result
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -24,7 +25,39 @@ func (c *Collection) InsertHeadline(readme string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("no %q after %q", headlineEnd, strings.TrimSpace(headlineStart))
 	}
-	return before + headlineStart + c.headline() + headlineEnd + after, nil
+	var tables []string
+	for _, table := range []string{c.headline(), c.textHeadline()} {
+		if table != "" {
+			tables = append(tables, table)
+		}
+	}
+	return before + headlineStart + strings.Join(tables, "\n") + headlineEnd + after, nil
+}
+
+// textHeadline is the throughput of fine-tuned text encoders with certified exits, beside ONNX Runtime with the same
+// weights; "" where that was not measured.
+func (c *Collection) textHeadline() string {
+	if c.Peers == nil {
+		return ""
+	}
+	var rows [][]string
+	for _, n := range c.Peers.Networks {
+		i := slices.IndexFunc(n.Runtimes, func(r PeerRuntime) bool { return r.Name == "onnxruntime" })
+		if n.Policy == "" || i < 0 {
+			continue
+		}
+		peer, perSecond := n.Runtimes[i], func(r PeerRuntime) string { return fmt.Sprintf("%.0f", r.Throughput.PerSecond.Median) }
+		data, _, _ := strings.Cut(n.Name, "-")
+		rows = append(rows,
+			[]string{data + ", " + peer.title() + ", full depth", inPercent(n.FullAccuracy), perSecond(peer), ""},
+			[]string{data + ", layarun, full depth", inPercent(n.FullAccuracy), perSecond(n.Runtimes[0]), median("%.2f", peer.Throughput.Speed) + "×"},
+			[]string{fmt.Sprintf("%s, layarun with exits, certified to lose less than %g points", data, 100*n.Eps), inPercent(n.PolicyAccuracy),
+				perSecond(n.Runtimes[1]), median("%.2f", peer.Throughput.ExitsSpeed) + "×"})
+	}
+	if rows == nil {
+		return ""
+	}
+	return grid([]string{"fine-tuned MiniLM of six blocks, test split", "accuracy", "texts/s", "÷ ONNX Runtime"}, rows)
 }
 
 // headline is the full network, its certified policy and a network as shallow as the policy is cheap; "" without results.
