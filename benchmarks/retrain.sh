@@ -18,11 +18,12 @@ experiment() {
 	train "$name" "$name" "" "$@"
 }
 
-# shallow NAME BLOCKS SEED…: the first blocks of what recipes/NAME.yaml starts from, with the head of an exit and no other.
+# shallow NAME RECIPE BLOCKS SEED…: the first blocks of what recipes/RECIPE.yaml starts from, with the head of an exit and
+# no other.
 shallow() {
-	name=$1 blocks=$2
-	shift 2
-	train "$name-shallow-$blocks" "$name" \
+	name=$1 recipe=$2 blocks=$3
+	shift 3
+	train "$name-shallow-$blocks" "$recipe" \
 		"--blocks $blocks --head.reads $blocks --head.hidden 1 --head.exit_scale false --head.correction false" "$@"
 }
 
@@ -56,15 +57,20 @@ if [ ! -d runs/minilm ]; then # the recipes of *-minilm start there
 	$layarun import "$runs/models/minilm" --out runs/minilm
 fi
 experiment clinc150-minilm 1 2 3
-experiment sst2-minilm 1
-for blocks in 1 2 3; do
-	shallow clinc150-minilm $blocks 1
+if [ ! -d runs/sst2-minilm-first-1/bundle ]; then # and sst2-minilm there
+	$layarun train --recipe benchmarks/recipes/sst2-minilm-first.yaml --out runs/sst2-minilm-first-1
+fi
+for data in sst2 agnews banking77 trec; do
+	experiment $data-minilm 1
+done
+for blocks in 2 3; do
+	shallow clinc150-minilm clinc150-minilm $blocks 1
+	shallow sst2-minilm sst2-minilm-first $blocks 1
+	for data in agnews banking77 trec; do
+		shallow $data-minilm $data-minilm $blocks 1
+	done
 done
 for data in sst2 agnews banking77 trec; do
-	[ $data = sst2 ] || experiment $data-minilm 1
-	for blocks in 2 3; do
-		shallow $data-minilm $blocks 1
-	done
 	case $data-tfidf in "$only"*) benchmarks/baselines/tfidf.sh $data ;; esac
 done
 case clinc150-tfidf in "$only"*) benchmarks/baselines/tfidf.sh clinc150 ;; esac
