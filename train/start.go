@@ -43,16 +43,19 @@ func (out *Resolved) startFrom(b *bundle.Bundle, r *Recipe) error {
 			return err
 		}
 	}
+	head, err := out.headFrom(r, b)
+	if err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(head, b.Head) {
+		b.Backbone = withoutPooler(b.Backbone, head)
+	}
 	network, err := backbone.Encode(b.Backbone)
 	if err != nil {
 		return err
 	}
 	if r.Backbone != nil && !same(r.Backbone, network) { // a resolved recipe has both
 		return fmt.Errorf("train: recipe: start and backbone are both given: a run that starts from a bundle has its backbone")
-	}
-	head, err := out.headFrom(r, b)
-	if err != nil {
-		return err
 	}
 	if out.Network, err = compile.NewNetwork(b.Backbone, head); err != nil {
 		return fmt.Errorf("%w: %w", ErrRecipe, err)
@@ -72,6 +75,19 @@ func (out *Resolved) startFrom(b *bundle.Bundle, r *Recipe) error {
 		out.Tokens, err = token.Load(b.Tokenizer)
 	}
 	return err
+}
+
+// withoutPooler lets a new head with several exits read the mean over tokens where the old one read a pooler: a pooler has
+// learnt to read the first token of the last block, which before the first block is the same for every text. With it the
+// exits of a fine-tuned BERT knew nothing before the fifth of six blocks (docs/experiments.md).
+func withoutPooler(b backbone.Backbone, head laya.Config) backbone.Backbone {
+	e, ok := b.(*backbone.Encoder)
+	if !ok || e.Pooler == "" || len(head.Exits()) == 1 {
+		return b
+	}
+	mean := *e
+	mean.Pool, mean.Pooler = "mean", ""
+	return &mean
 }
 
 // same reports whether a backbone of a recipe, in whatever order of fields, is the given one.

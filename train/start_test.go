@@ -11,8 +11,10 @@ import (
 
 	"github.com/layarun/layarun/backbone"
 	"github.com/layarun/layarun/bundle"
+	"github.com/layarun/layarun/bundle"
 	"github.com/layarun/layarun/dataset"
 	"github.com/layarun/layarun/internal/testbackend"
+	"github.com/layarun/layarun/internal/token"
 	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
 	"github.com/layarun/layarun/picture"
@@ -208,5 +210,65 @@ func TestStartReadsImagesAsTheBundleDoes(t *testing.T) {
 	splits, err := train.Load(t.Context(), b.Data.Source, b.Fit, "")
 	if err != nil || splits.Train.Digest() != b.Data.Train {
 		t.Errorf("the bundle's data is read otherwise the second time (%v)", err)
+	}
+}
+
+// A pooler has learnt to read the first token of the last block: exits that take the classifier's place read the mean over
+// tokens, and a classifier alone keeps it.
+func TestStartFromAClassifierWithAPooler(t *testing.T) {
+	texts := []string{"one two", "three", "two three", "one", "three one", "two", "one one", "three three"}
+	table := "text,label\n"
+	for i, text := range texts {
+		table += text + "," + []string{"a", "b"}[i%2] + "\n"
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "texts.csv"), []byte(table), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	file, err := token.Build(texts, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net, err := backbone.Decode([]byte(`{"kind": "encoder", "vocab": 64, "max_length": 8, "layers": 2, "dim": 4, "heads": 2, "hidden": 4, "pool": "cls", "pooler": "tanh"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bundle.Bundle{Name: "classifier", CreatedBy: "test", Backbone: net, Head: laya.Config{Kind: laya.LastLayer, Reads: []int{2}, Classes: 2},
+		Classes: []string{"a", "b"}, Tokenizer: file, MaxLength: 8}
+	params, err := b.Params()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Weights = layer.NewWeights(params, 1)
+	if err := b.Save(filepath.Join(dir, "bundle")); err != nil {
+		t.Fatal(err)
+	}
+	recipe := "data: {name: " + filepath.Join(dir, "texts.csv") + ", validation_size: 2, calibration_size: 2, test_size: 2}\nstart: " + filepath.Join(dir, "bundle")
+	for head, want := range map[string][2]string{
+		"": {"cls", "tanh"},
+		"\nhead: {kind: prefix, dim: 4, hidden: 4}":             {"mean", ""},
+		"\nhead: {kind: linear}":                               {"mean", ""},
+		"\nhead: {kind: prefix, reads: [2], dim: 4, hidden: 4}": {"cls", "tanh"},
+	} {
+		text := recipe + head
+		for range 2 { // the second time the resolved recipe
+			r, err := train.ParseRecipe([]byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resolved, err := r.Resolve(t.Context(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := resolved.Network.Backbone.(*backbone.Encoder)
+			if e.Pool != want[0] || e.Pooler != want[1] {
+				t.Errorf("%q: pool %q and pooler %q, want %q", head, e.Pool, e.Pooler, want)
+			}
+			job, err := resolved.Job(testbackend.Go(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = string(job.Recipe)
+		}
 	}
 }
