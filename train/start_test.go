@@ -11,7 +11,6 @@ import (
 
 	"github.com/layarun/layarun/backbone"
 	"github.com/layarun/layarun/bundle"
-	"github.com/layarun/layarun/bundle"
 	"github.com/layarun/layarun/dataset"
 	"github.com/layarun/layarun/internal/testbackend"
 	"github.com/layarun/layarun/internal/token"
@@ -247,7 +246,7 @@ func TestStartFromAClassifierWithAPooler(t *testing.T) {
 	for head, want := range map[string][2]string{
 		"": {"cls", "tanh"},
 		"\nhead: {kind: prefix, dim: 4, hidden: 4}":             {"mean", ""},
-		"\nhead: {kind: linear}":                               {"mean", ""},
+		"\nhead: {kind: linear}":                                {"mean", ""},
 		"\nhead: {kind: prefix, reads: [2], dim: 4, hidden: 4}": {"cls", "tanh"},
 	} {
 		text := recipe + head
