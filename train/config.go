@@ -20,7 +20,7 @@ type Config struct {
 	WarmUp   float64 `json:"warm_up"`
 	Schedule string  `json:"schedule"`
 	// BackboneRate times Rate is the learning rate of stem and blocks; taps and head learn at Rate. Pretrained weights want
-	// a tenth or less. 0 leaves the backbone as it is: what the head reads of it is then computed once and kept.
+	// a tenth or less. 0 leaves the backbone and its taps as they are: what the head reads is then computed once and kept.
 	BackboneRate float64 `json:"backbone_rate"`
 	// Beta1, Beta2 and Epsilon are Adam's; Decay is decoupled and applies to weights of two axes or more (Loshchilov and
 	// Hutter 2019). Clip bounds the global norm of the gradient; 0 does not.

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -105,6 +104,7 @@ type tapWriter struct {
 	order   []int // samples in the order of the rows
 	state   tapProgress
 	pace    pace
+	left    float64 // cost of the rows that are missing
 }
 
 func (w *tapWriter) write(ctx context.Context) error {
@@ -180,6 +180,9 @@ func (w *tapWriter) fill(ctx context.Context, f *os.File) error {
 	if _, err := f.Seek(0, io.SeekEnd); err != nil {
 		return fmt.Errorf("train: taps: %w", err)
 	}
+	for chunk := range slices.Chunk(w.order[w.state.Rows:], tapsBatch) {
+		w.left += w.cost(chunk)
+	}
 	saved := time.Now()
 	for w.state.Rows < len(w.order) {
 		if ctx.Err() != nil {
@@ -215,33 +218,27 @@ func (w *tapWriter) next(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	var raw bytes.Buffer
+	raw := make([]byte, 0, 4*rows*w.state.Width)
 	for _, v := range values[:rows*w.state.Width] {
-		raw.Write(binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)))
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
 	}
-	if _, err := f.Write(raw.Bytes()); err != nil {
+	if _, err := f.Write(raw); err != nil {
 		return fmt.Errorf("train: taps: %w", err)
 	}
-	w.state.CRC32 = crc32.Update(w.state.CRC32, crc32.IEEETable, raw.Bytes())
+	w.state.CRC32 = crc32.Update(w.state.CRC32, crc32.IEEETable, raw)
 	w.state.Rows += rows
+	w.left -= w.cost(indices)
 	w.pace.add(w.samples.length(indices), w.cost(indices), time.Since(began).Seconds())
 	if watch := w.run.job.Caching; watch != nil {
-		watch(Caching{Split: filepath.Base(w.path), Done: w.state.Rows, Of: len(w.order), Left: w.pace.left(w.costLeft())})
+		watch(Caching{Split: filepath.Base(w.path), Done: w.state.Rows, Of: len(w.order), Left: w.pace.left(w.left)})
 	}
 	return nil
 }
 
-// cost of the taps of some samples, in multiplications.
+// cost of a batch, in multiplications; one that is not full is filled up.
 func (w *tapWriter) cost(indices []int) float64 {
 	n := w.run.job.Network
-	return float64(n.MACs(n.Backbone.Depth(), w.samples.length(indices), true) * int64(len(indices)))
-}
-
-func (w *tapWriter) costLeft() (cost float64) {
-	for chunk := range slices.Chunk(w.order[w.state.Rows:], tapsBatch) {
-		cost += w.cost(chunk)
-	}
-	return cost
+	return float64(n.MACs(n.Backbone.Depth(), w.samples.length(indices), true) * tapsBatch)
 }
 
 // save makes the rows written so far whole.

@@ -11,8 +11,6 @@ import (
 	"github.com/layarun/layarun/bundle"
 	"github.com/layarun/layarun/compile"
 	"github.com/layarun/layarun/dataset"
-	"github.com/layarun/layarun/eval"
-	"github.com/layarun/layarun/exit"
 	"github.com/layarun/layarun/train"
 )
 
@@ -113,26 +111,11 @@ func (a *app) accuracyBefore(ctx context.Context, dir string, device *compile.De
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	inputs, err := eval.NewInputs(r, set)
+	table, err := a.score(ctx, r, set)
 	if err != nil {
 		return nil, err
 	}
-	const at = 512 // samples in one request
-	right := 0
-	for from := 0; from < set.Len(); from += at {
-		q := inputs.Request(from, min(from+at, set.Len()))
-		q.Policy = exit.Full().Name
-		answers, err := r.Predict(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		for i, answer := range answers {
-			if answer.Err == nil && answer.Label == set.Labels[from+i] {
-				right++
-			}
-		}
-	}
-	share := float64(right) / float64(set.Len())
+	share := table.Summarize(table.Forced(len(table.Exits) - 1)).Accuracy()
 	return &share, nil
 }
 

@@ -2,7 +2,6 @@ package result
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -42,11 +41,11 @@ func (c *Collection) textHeadline() string {
 	}
 	var rows [][]string
 	for _, n := range c.Peers.Networks {
-		i := slices.IndexFunc(n.Runtimes, func(r PeerRuntime) bool { return r.Name == "onnxruntime" })
-		if n.Policy == "" || i < 0 {
+		peer, ok := n.reference()
+		if !ok {
 			continue
 		}
-		peer, perSecond := n.Runtimes[i], func(r PeerRuntime) string { return fmt.Sprintf("%.0f", r.Throughput.PerSecond.Median) }
+		perSecond := func(r PeerRuntime) string { return fmt.Sprintf("%.0f", r.Throughput.PerSecond.Median) }
 		data, _, _ := strings.Cut(n.Name, "-")
 		rows = append(rows,
 			[]string{data + ", " + peer.title() + ", full depth", inPercent(n.FullAccuracy), perSecond(peer), ""},

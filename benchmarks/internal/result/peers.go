@@ -200,13 +200,22 @@ a turn. The batches of the peers are padded to their longest text.`, n.Policy, 1
 
 // Headline is layarun with certified exits beside ONNX Runtime at full depth, in a sentence; "" where one of them is not there.
 func (n PeerNetwork) Headline() string {
-	i := slices.IndexFunc(n.Runtimes, func(r PeerRuntime) bool { return r.Name == "onnxruntime" })
-	if n.Policy == "" || i < 0 {
+	reference, ok := n.reference()
+	if !ok {
 		return ""
 	}
-	own, peer := n.Runtimes[1].Throughput, n.Runtimes[i].Throughput
+	own, peer := n.Runtimes[1].Throughput, reference.Throughput
 	return fmt.Sprintf("%s, %d threads, same weights: %.0f requests/s in layarun with certified exits (accuracy %s), %.0f in %s at full depth (%s), %s times as many.",
-		n.Name, n.Threads, own.PerSecond.Median, inPercent(n.PolicyAccuracy), peer.PerSecond.Median, n.Runtimes[i].title(), inPercent(n.FullAccuracy), median("%.2f", peer.ExitsSpeed))
+		n.Name, n.Threads, own.PerSecond.Median, inPercent(n.PolicyAccuracy), peer.PerSecond.Median, reference.title(), inPercent(n.FullAccuracy), median("%.2f", peer.ExitsSpeed))
+}
+
+// reference is ONNX Runtime, which exits are compared with; false where it or they are not there.
+func (n PeerNetwork) reference() (PeerRuntime, bool) {
+	i := slices.IndexFunc(n.Runtimes, func(r PeerRuntime) bool { return r.Name == "onnxruntime" })
+	if n.Policy == "" || i < 0 {
+		return PeerRuntime{}, false
+	}
+	return n.Runtimes[i], true
 }
 
 func inPercent(share float64) string { return fmt.Sprintf("%.2f %%", 100*share) }
