@@ -20,29 +20,38 @@ func (c Cost) perSample() float64 { return float64(c.Time) / float64(c.Batch) }
 
 // How batch sizes are measured and chosen.
 const (
-	costRuns  = 3                      // fewest timed runs of a worker at a size
-	costTime  = 150 * time.Millisecond // least time a worker spends on a size
-	saturated = 1.05                   // a size this close to the best time per sample is as good
-	padding   = 1.1                    // a size is worth having if the next would take so much longer for its batch
+	costRounds = 3                     // all sizes are timed so often
+	costRuns   = 3                     // fewest timed runs of a worker at a size in a round
+	costTime   = 50 * time.Millisecond // least time a worker spends on a size in a round
+	saturated  = 1.05                  // a size this close to the best time per sample is as good
+	padding    = 1.1                   // a size is worth having if the next would take so much longer for its batch
 )
 
 // Costs measures the time of a batch of every bucket, of the longest length, with as many batches side by side as there
-// are workers: what a batch takes when the device is busy. Sizes come in ascending order; it stops early once larger
-// ones bring nothing per sample. It must come before the first Run.
+// are workers: what a batch takes when the device is busy. Sizes come in ascending order; those are left out from which on
+// larger ones bring nothing per sample. It must come before the first Run.
+//
+// The time of a size is the least over rounds through all of them: whatever else keeps the machine busy for a moment then
+// does not make the sizes look bad that were being timed.
 func (e *Engine) Costs(ctx context.Context, progress func(done, total int)) ([]Cost, error) {
 	e.Fuse(e.depths[len(e.depths)-1:])
 	var costs []Cost
-	for i, bucket := range e.buckets {
-		took, err := e.cost(ctx, bucket)
-		if err != nil {
-			return nil, err
-		}
-		costs = append(costs, Cost{bucket, took})
-		if progress != nil {
-			progress(i+1, len(e.buckets))
-		}
-		if flat(costs) {
-			break
+	for round := range costRounds {
+		for i, bucket := range e.buckets {
+			if i == len(costs) && i > 0 && flat(costs) {
+				break
+			}
+			took, err := e.cost(ctx, bucket)
+			if err != nil {
+				return nil, err
+			}
+			if i == len(costs) {
+				costs = append(costs, Cost{bucket, took})
+			}
+			costs[i].Time = min(costs[i].Time, took)
+			if progress != nil {
+				progress(round*len(e.buckets)+i+1, costRounds*len(e.buckets))
+			}
 		}
 	}
 	return costs, nil

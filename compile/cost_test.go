@@ -71,7 +71,7 @@ func costs(t *testing.T, d *compile.Device) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(seen) != 2*len(costs) || len(costs) < 2 || costs[0].Batch != 1 || costs[1].Batch != 2 || costs[0].Time <= 0 {
+		if len(seen) == 0 || seen[len(seen)-2] > seen[len(seen)-1] || len(costs) < 2 || costs[0].Batch != 1 || costs[1].Batch != 2 || costs[0].Time <= 0 {
 			t.Errorf("%s: costs are %v after the progress %v", name, costs, seen)
 		}
 		cancelled, cancel := context.WithCancel(t.Context())
