@@ -25,7 +25,7 @@ import (
 
 var (
 	// usual are the networks that are compared unless told otherwise: they need nothing that takes long to make.
-	usual = []string{"fashion-resnet-1", "resnet-9x32", "encoder-6x384"}
+	usual = []string{"fashion-resnet-1", "resnet-9x32", "encoder-6x384", "encoder-12x384"}
 	// tuned are text encoders with exits; their bundles lie with the runs.
 	tuned = []string{"clinc150-minilm-1", "sst2-minilm-1"}
 	// names of all networks, in the order of the tables.
@@ -68,19 +68,27 @@ func openNetwork(ctx context.Context, name, work, runs, dataDir string) (*networ
 		n.images(32*32*3, rng)
 		return n, saveRandom(n.dir, `{"kind": "resnet", "input": [32, 32, 3], "stages": [{"channels": 32, "blocks": 9}], "norm": "folded"}`, 0)
 	case "encoder-6x384":
-		const vocabulary, length = 1000, 64
-		n.about = fmt.Sprintf("encoder of 6 blocks, 384 wide, 12 heads, hidden 1536, sequences of %d tokens, random weights", length)
-		n.length = length
-		for range n.count {
-			ids := make([]int32, length)
-			for i := range ids {
-				ids[i] = 1 + rng.Int32N(vocabulary-1) // 0 is padding
-			}
-			n.tokens = append(n.tokens, ids)
-		}
-		return n, saveRandom(n.dir, fmt.Sprintf(`{"kind": "encoder", "layers": 6, "dim": 384, "heads": 12, "hidden": 1536, "vocab": %d, "max_length": %d}`, vocabulary, length), length)
+		return n, n.encoder(6, rng)
+	case "encoder-12x384":
+		return n, n.encoder(12, rng)
 	}
 	return nil, fmt.Errorf("there is no network %q", name)
+}
+
+// encoder is one of MiniLM's width with so many blocks.
+func (n *network) encoder(blocks int, rng *rand.Rand) error {
+	const vocabulary, length = 1000, 64
+	n.about = fmt.Sprintf("encoder of %d blocks, 384 wide, 12 heads, hidden 1536, sequences of %d tokens, random weights", blocks, length)
+	n.length = length
+	for range n.count {
+		ids := make([]int32, length)
+		for i := range ids {
+			ids[i] = 1 + rng.Int32N(vocabulary-1) // 0 is padding
+		}
+		n.tokens = append(n.tokens, ids)
+	}
+	return saveRandom(n.dir, fmt.Sprintf(`{"kind": "encoder", "layers": %d, "dim": 384, "heads": 12, "hidden": 1536, "vocab": %d, "max_length": %d}`,
+		blocks, vocabulary, length), length)
 }
 
 // fashion is the committed bundle with test samples, or with random ones where the data set is not there.
