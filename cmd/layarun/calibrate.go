@@ -26,7 +26,7 @@ type calibrateOptions struct {
 func newCalibrateCmd(a *app) *cobra.Command {
 	var o calibrateOptions
 	cmd := &cobra.Command{
-		Use:   "calibrate BUNDLE",
+		Use:   "calibrate BUNDLE [DATA]",
 		Short: "Choose when samples may leave early, and certify what it costs",
 		Long: `Choose thresholds on the validation split, certify them on the calibration split, and save them with their certificate
 as the bundle's default policy.
@@ -37,7 +37,9 @@ calibration split, its risk is below --max-drop points. The risk is the drop in 
 with --risk consistency the share of answers that change, which needs no labels.
 
 The certificate names the network, the path and the calibration split, and is void for anything else: training on,
-pruning and changed data drop it. Calibrating again with another target is allowed, and said: each certificate holds
+pruning and changed data drop it. It holds for samples like those it was calibrated on. DATA, labelled samples in a table, an
+.npz or a folder of images per class, takes the place of the calibration split: give samples of what the service is asked,
+where that differs from what the network was trained on. Calibrating again with another target is allowed, and said: each certificate holds
 with its own probability, but whoever tries targets until one passes has a weaker promise than it states.
 
 With --exits auto the segments of the network are timed with and without their answers, and exits that cost more time
@@ -50,8 +52,9 @@ that of full batches, as under load.
 If nothing can be certified the bundle stays as it is and the exit code is 3.`,
 		Example: `  layarun calibrate runs/digits/bundle --max-drop 2
   layarun calibrate runs/mine/bundle --risk consistency --max-drop 1 --name careful
-  layarun calibrate runs/mine/bundle --exits auto --batch 8`,
-		Args: cobra.ExactArgs(1),
+  layarun calibrate runs/mine/bundle --exits auto --batch 8
+  layarun calibrate runs/mine/bundle last-week.csv --name last-week`,
+		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := o.exit()
 			if err != nil {
@@ -61,7 +64,7 @@ If nothing can be certified the bundle stays as it is and the exit code is 3.`,
 			if err != nil {
 				return err
 			}
-			return a.calibrate(cmd.Context(), args[0], o.name, options, wanted)
+			return a.calibrate(cmd.Context(), args, o.name, options, wanted)
 		},
 	}
 	f := cmd.Flags()
@@ -135,7 +138,9 @@ type splitEffect struct {
 	MACs    float64 `json:"macs_share"` // mean, of the network's with exits off
 }
 
-func (a *app) calibrate(ctx context.Context, dir, name string, o exit.Options, w wantedExits) error {
+// calibrate certifies a policy for the bundle args[0] on the data args[1], if given.
+func (a *app) calibrate(ctx context.Context, args []string, name string, o exit.Options, w wantedExits) error {
+	dir := args[0]
 	b, err := openBundle(dir)
 	if err != nil {
 		return err
@@ -144,10 +149,15 @@ func (a *app) calibrate(ctx context.Context, dir, name string, o exit.Options, w
 	if err != nil {
 		return err
 	}
+	if len(args) > 1 {
+		if splits.Calibration, err = a.calibrationSet(ctx, b, splits, args[1], o); err != nil {
+			return err
+		}
+	}
 	if splits.Calibration.Len() == 0 || splits.Validation.Len() == 0 {
 		return fmt.Errorf("data %q has %d validation and %d calibration samples, want some of each", b.Data.Name, splits.Validation.Len(), splits.Calibration.Len())
 	}
-	a.sayReadBefore(b, o)
+	a.sayReadBefore(b, splits.Calibration.Digest(), o)
 	c := calibrated{Bundle: dir, Digest: b.Digest(), Policy: exit.Full()}
 	tables, err := a.scoreBoth(ctx, b, splits, o, w, &c)
 	if err != nil {
@@ -191,10 +201,10 @@ func notCertified(dir string, c *exit.Certificate) error {
 }
 
 // sayReadBefore remarks that certificates of the bundle stem from the calibration split that is about to be read again.
-func (a *app) sayReadBefore(b *bundle.Bundle, o exit.Options) {
+func (a *app) sayReadBefore(b *bundle.Bundle, split string, o exit.Options) {
 	for _, p := range b.Policies {
 		c := p.Certificate
-		if c == nil || c.Split != b.Data.Calibration || c.Risk == o.Risk && c.Eps == o.Eps && c.Delta == o.Delta {
+		if c == nil || c.Split != split || c.Risk == o.Risk && c.Eps == o.Eps && c.Delta == o.Delta {
 			continue
 		}
 		a.say("policy %q was certified on this calibration split before (%s below %g points); each certificate holds by itself, not all of them together",
