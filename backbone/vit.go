@@ -13,7 +13,7 @@ import (
 
 func init() {
 	Register("vit", func() Backbone {
-		return &ViT{Patch: 16, Layers: 12, Dim: 768, Heads: 12, Hidden: 3072, Activation: "gelu", Epsilon: 1e-12}
+		return &ViT{Patch: 16, Layers: 12, Dim: 768, Heads: 12, Hidden: 3072, Activation: "gelu", Epsilon: 1e-12, Pool: "cls"}
 	})
 }
 
@@ -22,7 +22,8 @@ func init() {
 // The standardised image is cut into patches of Patch×Patch pixels, row by row. A state is [batch, 1 + patches, Dim]: a
 // learned place of its own, then one place per patch. State 0 is [class; affine(patch)] + position; a block is that of a
 // pre-norm [Encoder] without padding. Blocks leave the state unnormalised, so every tap has a layer norm of its own; it
-// reads the first place, LayerNorm(h at class). The one at the last depth is what other programs call the final norm.
+// reads the first place, LayerNorm(h at class), or with Pool "mean" the mean of LayerNorm(h) over the patches. The norm at the
+// last depth is what other programs call the final norm.
 //
 // Weights of a Hugging Face ViT map one to one. Dense kernels there are [out, in] and must be transposed, the kernel of
 // the patches is [out, channels, rows, columns]; "…" is encoder.layer.<k-1>. Where qkv_bias is false the biases of query,
@@ -55,6 +56,9 @@ type ViT struct {
 	Activation string `json:"activation"`
 	// Epsilon of every layer norm.
 	Epsilon float64 `json:"epsilon"`
+	// Pool is "cls", taps read the first place (default), or "mean", they read all patches. The first place of state 0 is the
+	// same for every image.
+	Pool string `json:"pool"`
 	// Dropout is the rate on state 0, attention weights and the output of either half of a block.
 	Dropout float64 `json:"dropout"`
 }
@@ -83,6 +87,9 @@ func (v *ViT) Validate() error {
 	}
 	if choices := []string{"gelu", "gelu_tanh"}; !slices.Contains(choices, v.Activation) {
 		fault("activation is %q, want one of %q", v.Activation, choices)
+	}
+	if choices := []string{"cls", "mean"}; !slices.Contains(choices, v.Pool) {
+		fault("pool is %q, want one of %q", v.Pool, choices)
 	}
 	if !(v.Epsilon > 0) || math.IsInf(v.Epsilon, 1) {
 		fault("epsilon is %v, want a finite number > 0", v.Epsilon)
@@ -155,12 +162,16 @@ func (v *ViT) Block(k int) Block {
 func (v *ViT) Tap(k int) layer.Op {
 	return layer.Op{
 		Name:      TapName(k),
-		Signature: fmt.Sprintf("vit tap eps=%g", v.Epsilon),
+		Signature: fmt.Sprintf("vit tap pool=%s eps=%g", v.Pool, v.Epsilon),
 		Params:    layer.LayerNormParams("norm", v.Dim),
 		MACs:      layer.NoMACs,
 		Apply: func(p *layer.Pass, state []*graph.Node) []*graph.Node {
-			class := graph.Slice(state[0], graph.AxisRange(), graph.AxisRange(0, 1)) // [batch, 1, dim]
-			return []*graph.Node{graph.Squeeze(layer.LayerNorm(p, "norm", class, v.Epsilon), 1)}
+			places := graph.AxisRange(0, 1)
+			if v.Pool == "mean" {
+				places = graph.AxisRange(1)
+			}
+			read := layer.LayerNorm(p, "norm", graph.Slice(state[0], graph.AxisRange(), places), v.Epsilon) // [batch, places, dim]
+			return []*graph.Node{graph.ReduceMean(read, 1)}
 		},
 	}
 }

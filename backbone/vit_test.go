@@ -16,7 +16,7 @@ import (
 
 // smallViT has no two sizes that are equal: 2 by 3 patches of 4×4.
 func smallViT(change func(*backbone.ViT)) *backbone.ViT {
-	v := &backbone.ViT{Inputs: []int{8, 12, 3}, Patch: 4, Layers: 2, Dim: 10, Heads: 2, Hidden: 14, Activation: "gelu", Epsilon: 1e-6, Dropout: 0.1}
+	v := &backbone.ViT{Inputs: []int{8, 12, 3}, Patch: 4, Layers: 2, Dim: 10, Heads: 2, Hidden: 14, Activation: "gelu", Epsilon: 1e-6, Dropout: 0.1, Pool: "cls"}
 	if change != nil {
 		change(v)
 	}
@@ -27,6 +27,7 @@ func vits() map[string]*backbone.ViT {
 	return map[string]*backbone.ViT{
 		"plain": smallViT(nil),
 		"tanh":  smallViT(func(v *backbone.ViT) { v.Activation, v.Layers, v.Dropout = "gelu_tanh", 1, 0 }),
+		"mean":  smallViT(func(v *backbone.ViT) { v.Pool = "mean" }),
 		"grey":  smallViT(func(v *backbone.ViT) { v.Inputs, v.Layers = []int{4, 4, 1}, 3 }),
 	}
 }
@@ -47,7 +48,7 @@ func TestViTMatchesReference(t *testing.T) {
 			w["stem.std"] = tensors.FromValue([]float32{0.5, 1.5, 2}[:v.Inputs[2]])
 			ref := reftest.ViT{
 				Height: v.Inputs[0], Width: v.Inputs[1], Channels: v.Inputs[2], Patch: v.Patch,
-				Layers: v.Layers, Heads: v.Heads, Tanh: v.Activation == "gelu_tanh", Epsilon: v.Epsilon, Weights: flat(w),
+				Layers: v.Layers, Heads: v.Heads, Tanh: v.Activation == "gelu_tanh", Mean: v.Pool == "mean", Epsilon: v.Epsilon, Weights: flat(w),
 			}
 			rng := rand.New(rand.NewPCG(4, 0))
 			values := make([]float32, 2*v.Input().Size(1))
@@ -98,6 +99,7 @@ func TestViTRefusesBadConfigurations(t *testing.T) {
 		"heads is 0":          func(v *backbone.ViT) { v.Heads = 0 },
 		"hidden is -1":        func(v *backbone.ViT) { v.Hidden = -1 },
 		`activation is "tan"`: func(v *backbone.ViT) { v.Activation = "tan" },
+		`pool is "max"`:       func(v *backbone.ViT) { v.Pool = "max" },
 		"epsilon is +Inf":     func(v *backbone.ViT) { v.Epsilon = math.Inf(1) },
 		"dropout is NaN":      func(v *backbone.ViT) { v.Dropout = math.NaN() },
 	} {

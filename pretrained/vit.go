@@ -18,7 +18,7 @@ func vit(c *config, dir *folder) (*plan, error) {
 	v := &backbone.ViT{
 		Inputs: []int{size[0], size[1], 3}, Patch: patch[0], Layers: c.layers("num_hidden_layers"), Dim: c.whole("hidden_size"),
 		Heads: c.whole("num_attention_heads"), Hidden: c.whole("intermediate_size"), Activation: c.activation("hidden_act"),
-		Epsilon: c.number("layer_norm_eps", 1e-12), Dropout: c.number("hidden_dropout_prob", 0),
+		Epsilon: c.number("layer_norm_eps", 1e-12), Dropout: c.number("hidden_dropout_prob", 0), Pool: "cls",
 	}
 	c.only("num_channels", "1", "3")
 	c.get("num_channels", "a whole number", &v.Inputs[2])

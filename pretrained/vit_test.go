@@ -58,7 +58,7 @@ func TestViTEqualsTransformers(t *testing.T) {
 // What the two checkpoints say besides the weights.
 func TestViTModels(t *testing.T) {
 	m := open(t, "testdata/vit")
-	want := &backbone.ViT{Inputs: []int{16, 24, 3}, Patch: 8, Layers: 2, Dim: 12, Heads: 3, Hidden: 20, Activation: "gelu", Epsilon: 1e-12}
+	want := &backbone.ViT{Inputs: []int{16, 24, 3}, Patch: 8, Layers: 2, Dim: 12, Heads: 3, Hidden: 20, Activation: "gelu", Epsilon: 1e-12, Pool: "cls"}
 	if !reflect.DeepEqual(m.Backbone, want) || m.Family != "vit" || !slices.Equal(m.Classes, []string{"no", "perhaps", "yes"}) || !m.Fit.IsZero() || m.Unused != nil {
 		t.Errorf("vit: got %s %+v, classes %q, fit %+v, unused %q", m.Family, m.Backbone, m.Classes, m.Fit, m.Unused)
 	}

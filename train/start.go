@@ -48,7 +48,7 @@ func (out *Resolved) startFrom(b *bundle.Bundle, r *Recipe) error {
 		return err
 	}
 	if !reflect.DeepEqual(head, b.Head) {
-		b.Backbone = withoutPooler(b.Backbone, head)
+		b.Backbone = reading(b.Backbone, head)
 	}
 	network, err := backbone.Encode(b.Backbone)
 	if err != nil {
@@ -77,17 +77,26 @@ func (out *Resolved) startFrom(b *bundle.Bundle, r *Recipe) error {
 	return err
 }
 
-// withoutPooler lets a new head with several exits read the mean over tokens where the old one read a pooler: a pooler has
-// learnt to read the first token of the last block, which before the first block is the same for every text. With it the
-// exits of a fine-tuned BERT knew nothing before the fifth of six blocks (docs/experiments.md).
-func withoutPooler(b backbone.Backbone, head laya.Config) backbone.Backbone {
-	e, ok := b.(*backbone.Encoder)
-	if !ok || e.Pooler == "" || len(head.Exits()) == 1 {
+// reading lets a new head with several exits read the mean over tokens or patches where the old one read the first place:
+// that is the same for every input before the first block, and a pooler has learnt to read it after the last. Reading a
+// pooler, the exits of a fine-tuned BERT knew nothing before the fifth of six blocks (docs/adr/0014).
+func reading(b backbone.Backbone, head laya.Config) backbone.Backbone {
+	if len(head.Exits()) == 1 {
 		return b
 	}
-	mean := *e
-	mean.Pool, mean.Pooler = "mean", ""
-	return &mean
+	switch b := b.(type) {
+	case *backbone.Encoder:
+		if b.Pooler != "" {
+			mean := *b
+			mean.Pool, mean.Pooler = "mean", ""
+			return &mean
+		}
+	case *backbone.ViT:
+		mean := *b
+		mean.Pool = "mean"
+		return &mean
+	}
+	return b
 }
 
 // same reports whether a backbone of a recipe, in whatever order of fields, is the given one.

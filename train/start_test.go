@@ -165,7 +165,7 @@ func TestStartFromTheFirstBlocks(t *testing.T) {
 
 // Images are read as the bundle that a run starts from reads them, and the bundle that it makes says so again.
 func TestStartReadsImagesAsTheBundleDoes(t *testing.T) {
-	v := &backbone.ViT{Inputs: []int{8, 8, 3}, Patch: 4, Layers: 1, Dim: 4, Heads: 2, Hidden: 6, Activation: "gelu", Epsilon: 1e-6}
+	v := &backbone.ViT{Inputs: []int{8, 8, 3}, Patch: 4, Layers: 1, Dim: 4, Heads: 2, Hidden: 6, Activation: "gelu", Epsilon: 1e-6, Pool: "cls"}
 	start := &bundle.Bundle{Name: "start", Backbone: v, Weights: layer.NewWeights(layer.ParamsOf(backbone.Ops(v)...), 1),
 		Fit: picture.Fit{Size: []int{10, 12}, Filter: "bicubic"}}
 	dir := filepath.Join(t.TempDir(), "start")
@@ -190,6 +190,9 @@ func TestStartReadsImagesAsTheBundleDoes(t *testing.T) {
 	}
 	if !found {
 		t.Error("no sample is what the bundle's fit makes of left/0.png")
+	}
+	if pool := resolved.Network.Backbone.(*backbone.ViT).Pool; pool != "mean" {
+		t.Errorf("exits at depths 0 and 1 read pool %q, want the mean: the class token says nothing at 0", pool)
 	}
 	job, err := resolved.Job(testbackend.Go(t))
 	if err != nil {

@@ -5,19 +5,23 @@ package reftest
 type ViT struct {
 	Height, Width, Channels, Patch int
 	Layers, Heads                  int
-	Tanh                           bool
+	Tanh, Mean                     bool // Mean: taps read the mean over patches, not the first place
 	Epsilon                        float64
 	Weights                        map[string][]float64
 }
 
 // Forward returns state k [1 + patches][dim] and tap k [dim] of one image [height, width, channels], for k = 0 … Layers.
 func (v ViT) Forward(image []float64) (states [][][]float64, taps [][]float64) {
-	e := Encoder{Layers: v.Layers, Heads: v.Heads, PadID: -1, PreNorm: true, Tanh: v.Tanh, CLS: true, Epsilon: v.Epsilon, Weights: v.Weights}
+	e := Encoder{Layers: v.Layers, Heads: v.Heads, PadID: -1, PreNorm: true, Tanh: v.Tanh, CLS: !v.Mean, Epsilon: v.Epsilon, Weights: v.Weights}
 	h := v.embed(image)
 	places := make([]int, len(h)) // ids, none of them padding
+	first := 0                    // place that taps read
+	if v.Mean {
+		first = 1
+	}
 	for k := 0; ; k++ {
 		states = append(states, h)
-		taps = append(taps, e.tap(k, h, places))
+		taps = append(taps, e.tap(k, h[first:], places[first:]))
 		if k == v.Layers {
 			return states, taps
 		}
