@@ -49,7 +49,10 @@ func (p *plan) measure(ctx context.Context, w *workload.Workload, r *layarun.Run
 	if n.CostsOn, err = stages.costs(exitsOn); err != nil {
 		return err
 	}
-	return foresee(n, leaving)
+	if err := foresee(n, leaving); err != nil {
+		return err
+	}
+	return p.rehearse(ctx, n, leaving)
 }
 
 // shares of the samples that leave at each exit.
@@ -70,7 +73,7 @@ func (p *plan) point(ctx context.Context, w *workload.Workload, r *layarun.Runti
 	batch := point.Batch
 	if point.Callers > 0 {
 		batch = w.Len()
-		candidates = []eval.Candidate{stream(w, r, off, point.Callers), stream(w, r, w.Policy.Name, point.Callers)}
+		candidates = []eval.Candidate{stream(candidates[0], point.Callers), stream(candidates[1], point.Callers)}
 	}
 	timings, err := eval.Latency(ctx, candidates, eval.LatencyOptions{Samples: w.Len(), Batches: []int{batch}, Repetitions: p.repetitions})
 	if err != nil {
@@ -83,9 +86,8 @@ func (p *plan) point(ctx context.Context, w *workload.Workload, r *layarun.Runti
 }
 
 // stream lets callers ask for one sample each, again and again, until all have been asked for.
-func stream(w *workload.Workload, r *layarun.Runtime, policy string, callers int) eval.Candidate {
-	single := w.Candidate(r, policy)
-	return eval.Candidate{Name: policy, Compiled: single.Compiled, Predict: func(ctx context.Context, from, to int) error {
+func stream(single eval.Candidate, callers int) eval.Candidate {
+	return eval.Candidate{Name: single.Name, Compiled: single.Compiled, Predict: func(ctx context.Context, from, to int) error {
 		var next atomic.Int64
 		faults := make([]error, callers)
 		var all sync.WaitGroup
