@@ -20,6 +20,9 @@ var (
 )
 
 const (
+	// crowdTurns is how many times as long as a turn of one caller one for throughput lasts: its end, when not every caller has
+	// a call to make, counts too.
+	crowdTurns = 5
 	// tolerance is the largest difference of a logit between two runtimes; they add in other orders.
 	tolerance = 1e-4
 	// mostIdle is the share of a core that a peer may take while others have their turn, its threads that wait for the
@@ -151,11 +154,11 @@ func (c *comparison) throughput(ctx context.Context, n *network, all []contender
 
 // rate is the samples per second under a load.
 func (c *comparison) rate(ctx context.Context, runtime contender, l load) (float64, error) {
-	streams, err := runtime.run(ctx, l, c.turn)
+	streams, err := runtime.run(ctx, l, crowdTurns*c.turn)
 	if err != nil {
 		return 0, err
 	}
-	return perSecond(streams, l), nil
+	return perSecond(streams, l.Batch), nil
 }
 
 // candidates are the loads tried for throughput: one call on all cores, or one call per core; for layarun, some numbers of
@@ -236,19 +239,14 @@ func mean(streams []stream) float64 {
 	return sum / float64(n)
 }
 
-// perSecond adds the callers' rates up, each over its own time, since they do not end together. Passes that the callers share
-// end with the last of them.
-func perSecond(streams []stream, l load) float64 {
-	total, samples, longest := 0.0, 0.0, 0.0
+// perSecond is the rate of all callers together until the last of them ends. The sum of their own rates would count the
+// callers who are answered first while the others wait.
+func perSecond(streams []stream, batch int) float64 {
+	samples, longest := 0.0, 0.0
 	for _, s := range streams {
-		n := float64(l.Batch * len(s.MS))
-		total += n / s.Seconds
-		samples, longest = samples+n, max(longest, s.Seconds)
+		samples, longest = samples+float64(batch*len(s.MS)), max(longest, s.Seconds)
 	}
-	if l.Pass > 0 {
-		return samples / longest
-	}
-	return total
+	return samples / longest
 }
 
 // ratios divides round by round.

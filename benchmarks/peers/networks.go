@@ -27,7 +27,7 @@ var (
 	// usual are the networks that are compared unless told otherwise: they need nothing that takes long to make.
 	usual = []string{"fashion-resnet-1", "resnet-9x32", "encoder-6x384", "encoder-12x384"}
 	// tuned are text encoders with exits; their bundles lie with the runs.
-	tuned = []string{"clinc150-minilm-1", "sst2-minilm-1"}
+	tuned = []string{"clinc150-minilm-1", "sst2-minilm-1", "banking77-minilm-1", "agnews-minilm-1", "trec-minilm-1"}
 	// names of all networks, in the order of the tables.
 	names = slices.Concat(usual, tuned)
 )

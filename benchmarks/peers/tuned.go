@@ -47,7 +47,7 @@ func openTuned(ctx context.Context, name, runs, dataDir string) (*network, error
 		return nil, fmt.Errorf("%s is not an encoder with a tokenizer and the data it was made with", n.dir)
 	}
 	n.length, n.pad = b.MaxLength, int32(encoder.PadID)
-	n.about = fmt.Sprintf("encoder of %d blocks, %d wide, %d heads, hidden %d, sequences of at most %d tokens, fine-tuned on %s",
+	n.about = fmt.Sprintf("encoder of %d blocks, %d wide, %d heads, hidden %d, sequences of at most %d tokens, trained on %s",
 		encoder.Depth(), encoder.Dim, encoder.Heads, encoder.Hidden, b.MaxLength, b.Data.Name)
 	if err := n.certify(experiment, b.Digest()); err != nil {
 		return nil, err

@@ -33,13 +33,14 @@ func (c *Collection) InsertHeadline(readme string) (string, error) {
 	return before + headlineStart + strings.Join(tables, "\n") + headlineEnd + after, nil
 }
 
-// textHeadline is the throughput of fine-tuned text encoders with certified exits, beside ONNX Runtime with the same
+// textHeadline is the throughput of text encoders with certified exits, beside ONNX Runtime with the same
 // weights; "" where that was not measured.
 func (c *Collection) textHeadline() string {
 	if c.Peers == nil {
 		return ""
 	}
 	var rows [][]string
+	var title string // of the peer
 	for _, n := range c.Peers.Networks {
 		peer, ok := n.reference()
 		if !ok {
@@ -47,16 +48,15 @@ func (c *Collection) textHeadline() string {
 		}
 		perSecond := func(r PeerRuntime) string { return fmt.Sprintf("%.0f", r.Throughput.PerSecond.Median) }
 		data, _, _ := strings.Cut(n.Name, "-")
-		rows = append(rows,
-			[]string{data + ", " + peer.title() + ", full depth", inPercent(n.FullAccuracy), perSecond(peer), ""},
-			[]string{data + ", layarun, full depth", inPercent(n.FullAccuracy), perSecond(n.Runtimes[0]), median("%.2f", peer.Throughput.Speed) + "×"},
-			[]string{fmt.Sprintf("%s, layarun with exits, certified to lose less than %g points", data, 100*n.Eps), inPercent(n.PolicyAccuracy),
-				perSecond(n.Runtimes[1]), median("%.2f", peer.Throughput.ExitsSpeed) + "×"})
+		rows = append(rows, []string{data, inPercent(n.FullAccuracy), perSecond(peer), perSecond(n.Runtimes[0]), median("%.2f", peer.Throughput.Speed) + "×",
+			inPercent(n.PolicyAccuracy), perSecond(n.Runtimes[1]), median("%.2f", peer.Throughput.ExitsSpeed) + "×"})
+		title = peer.title()
 	}
 	if rows == nil {
 		return ""
 	}
-	return grid([]string{"fine-tuned MiniLM of six blocks, test split", "accuracy", "texts/s", "÷ ONNX Runtime"}, rows)
+	return grid([]string{"MiniLM of six blocks, test split", "accuracy, full depth", title + ", texts/s", "layarun, full depth", "ratio",
+		fmt.Sprintf("accuracy with exits, certified ≤ %g points", 100*headlineEps), "layarun with exits", "ratio"}, rows)
 }
 
 // headline is the full network, its certified policy and a network as shallow as the policy is cheap; "" without results.
