@@ -37,10 +37,12 @@ calibration split, its risk is below --max-drop points. The risk is the drop in 
 with --risk consistency the share of answers that change, which needs no labels.
 
 The certificate names the network, the path and the calibration split, and is void for anything else: training on,
-pruning and changed data drop it. It holds for samples like those it was calibrated on. DATA, labelled samples in a table, an
-.npz or a folder of images per class, takes the place of the calibration split: give samples of what the service is asked,
-where that differs from what the network was trained on. Calibrating again with another target is allowed, and said: each certificate holds
+pruning and changed data drop it. Calibrating again with another target is allowed, and said: each certificate holds
 with its own probability, but whoever tries targets until one passes has a weaker promise than it states.
+
+It holds for samples like those it was calibrated on. DATA, labelled samples in a table, an .npz or a folder of images
+per class, takes the place of the calibration split: give samples of what the service is asked, where that differs from
+what the network was trained on. Samples of the training and the validation split among them are left out.
 
 With --exits auto the segments of the network are timed with and without their answers, and exits that cost more time
 than they save on validation are switched off before anything is certified. What it prints are means over the policies
