@@ -21,7 +21,7 @@ func (c Cost) perSample() float64 { return float64(c.Time) / float64(c.Batch) }
 // How batch sizes are measured and chosen.
 const (
 	costRounds = 3                     // all sizes are timed so often
-	costRuns   = 3                     // fewest timed runs of a worker at a size in a round
+	costRuns   = 1                     // fewest timed runs of a worker at a size in a round
 	costTime   = 50 * time.Millisecond // least time a worker spends on a size in a round
 	saturated  = 1.05                  // a size this close to the best time per sample is as good
 	padding    = 1.1                   // a size is worth having if the next would take so much longer for its batch
@@ -35,13 +35,18 @@ const (
 // does not make the sizes look bad that were being timed.
 func (e *Engine) Costs(ctx context.Context, progress func(done, total int)) ([]Cost, error) {
 	e.Fuse(e.depths[len(e.depths)-1:])
+	return costsOf(e.buckets, func(bucket, round int) (time.Duration, error) { return e.cost(ctx, bucket, round == 0) }, progress)
+}
+
+// costsOf goes through the sizes in rounds and keeps the least time of each; measure times a size.
+func costsOf(buckets []int, measure func(bucket, round int) (time.Duration, error), progress func(done, total int)) ([]Cost, error) {
 	var costs []Cost
 	for round := range costRounds {
-		for i, bucket := range e.buckets {
+		for i, bucket := range buckets {
 			if i == len(costs) && i > 0 && flat(costs) {
 				break
 			}
-			took, err := e.cost(ctx, bucket)
+			took, err := measure(bucket, round)
 			if err != nil {
 				return nil, err
 			}
@@ -50,7 +55,7 @@ func (e *Engine) Costs(ctx context.Context, progress func(done, total int)) ([]C
 			}
 			costs[i].Time = min(costs[i].Time, took)
 			if progress != nil {
-				progress(round*len(e.buckets)+i+1, costRounds*len(e.buckets))
+				progress(round*len(buckets)+i+1, costRounds*len(buckets))
 			}
 		}
 	}
@@ -71,15 +76,17 @@ func cheaper(a, b Cost) int {
 	return 1
 }
 
-// cost is the median time of a batch of the given size while every worker runs one.
-func (e *Engine) cost(ctx context.Context, bucket int) (time.Duration, error) {
+// cost is the median time of a batch of the given size while every worker runs one. The first run of a worker does not
+// count if it compiles.
+func (e *Engine) cost(ctx context.Context, bucket int, compiles bool) (time.Duration, error) {
 	var mu sync.Mutex
 	var times []time.Duration
 	group, ctx := errgroup.WithContext(ctx)
 	for range e.workers {
+		compiles := compiles // by each worker
 		group.Go(func() error {
 			var own []time.Duration
-			for start := time.Now(); len(own) <= costRuns || time.Since(start) < costTime; {
+			for start := time.Now(); len(own) < costRuns || time.Since(start) < costTime; {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
@@ -87,13 +94,15 @@ func (e *Engine) cost(ctx context.Context, bucket int) (time.Duration, error) {
 				if err != nil {
 					return err
 				}
-				if own = append(own, took); len(own) == 1 {
-					start = time.Now() // the first has compiled
+				if compiles {
+					compiles, start = false, time.Now()
+					continue
 				}
+				own = append(own, took)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			times = append(times, own[1:]...)
+			times = append(times, own...)
 			return nil
 		})
 	}
