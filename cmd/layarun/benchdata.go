@@ -13,10 +13,7 @@ import (
 // benchSamples draws the samples to send: of the data that is named, else of the test split of the bundle's own, else of
 // the digits where the network reads such samples. Labels play no part.
 func (a *app) benchSamples(ctx context.Context, b *bundle.Bundle, data string, o benchOptions) (*dataset.Set, error) {
-	in := &inputs{app: a, bundle: b, options: predictOptions{textColumn: o.textColumn}}
-	if b.Tokenizer == nil {
-		in.dims = b.Backbone.Input().Dims
-	}
+	in := newInputs(a, b, predictOptions{textColumn: o.textColumn})
 	set, err := a.benchSet(ctx, in, data)
 	if err != nil {
 		return nil, err

@@ -66,7 +66,7 @@ If nothing can be certified the bundle stays as it is and the exit code is 3.`,
 			if err != nil {
 				return err
 			}
-			return a.calibrate(cmd.Context(), args, o.name, options, wanted)
+			return a.calibrate(cmd.Context(), args[0], strings.Join(args[1:], ""), o.name, options, wanted)
 		},
 	}
 	f := cmd.Flags()
@@ -140,9 +140,8 @@ type splitEffect struct {
 	MACs    float64 `json:"macs_share"` // mean, of the network's with exits off
 }
 
-// calibrate certifies a policy for the bundle args[0] on the data args[1], if given.
-func (a *app) calibrate(ctx context.Context, args []string, name string, o exit.Options, w wantedExits) error {
-	dir := args[0]
+// calibrate certifies a policy for the bundle in dir, on data in place of its calibration split unless that is "".
+func (a *app) calibrate(ctx context.Context, dir, data, name string, o exit.Options, w wantedExits) error {
 	b, err := openBundle(dir)
 	if err != nil {
 		return err
@@ -151,8 +150,8 @@ func (a *app) calibrate(ctx context.Context, args []string, name string, o exit.
 	if err != nil {
 		return err
 	}
-	if len(args) > 1 {
-		if splits.Calibration, err = a.calibrationSet(ctx, b, splits, args[1], o); err != nil {
+	if data != "" {
+		if splits.Calibration, err = a.calibrationSet(ctx, b, splits, data, o); err != nil {
 			return err
 		}
 	}
@@ -202,7 +201,7 @@ func notCertified(dir string, c *exit.Certificate) error {
 	return withHint(err, fmt.Sprintf("layarun calibrate %s --max-drop %g", dir, 2*possible))
 }
 
-// sayReadBefore remarks that certificates of the bundle stem from the calibration split that is about to be read again.
+// sayReadBefore remarks that certificates of the bundle stem from the samples, with this digest, that are about to be read again.
 func (a *app) sayReadBefore(b *bundle.Bundle, split string, o exit.Options) {
 	for _, p := range b.Policies {
 		c := p.Certificate

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -14,22 +13,9 @@ import (
 // calibrationSet reads labelled samples to certify on in place of the calibration split. Those that the network was
 // trained on or its thresholds are chosen on are left out, since they say nothing of samples to come.
 func (a *app) calibrationSet(ctx context.Context, b *bundle.Bundle, splits *dataset.Splits, path string, o exit.Options) (*dataset.Set, error) {
-	in := &inputs{app: a, bundle: b}
-	if b.Tokenizer == nil {
-		in.dims = b.Backbone.Input().Dims
-	}
-	set, err := dataset.Read(ctx, path, dataset.Options{
-		TextColumn: b.Data.TextColumn, LabelColumn: b.Data.LabelColumn, OptionalLabel: o.Risk == exit.Consistency,
-		Dims: in.dims, Fit: b.Fit, Classes: b.Classes,
-	})
+	set, err := newInputs(a, b, predictOptions{}).read(ctx, path)
 	if err != nil {
-		return nil, err
-	}
-	if in.dims == nil && !set.IsText() {
-		return nil, fmt.Errorf("%s: there is no column %q of texts, which the network reads", path, cmp.Or(b.Data.TextColumn, "text"))
-	}
-	if err := in.fits(path, set); err != nil {
-		return nil, err
+		return nil, withHint(err, "layarun calibrate --help")
 	}
 	if i := slices.Index(set.Labels, dataset.Unknown); i >= 0 && o.Risk == exit.AccuracyDrop {
 		return nil, fmt.Errorf("%s: sample %d has no label, which a drop in accuracy is counted with; --risk consistency needs none", path, i)

@@ -42,6 +42,15 @@ type inputs struct {
 	options predictOptions
 }
 
+// newInputs reads samples for a bundle.
+func newInputs(a *app, b *bundle.Bundle, o predictOptions) *inputs {
+	in := &inputs{app: a, bundle: b, options: o}
+	if b.Tokenizer == nil {
+		in.dims = b.Backbone.Input().Dims
+	}
+	return in
+}
+
 // all yields the samples of --text and of the files in their order, or without any a few of the bundle's own. It ends with
 // the first error.
 func (in *inputs) all(ctx context.Context, files []string) iter.Seq2[samples, error] {
