@@ -86,11 +86,9 @@ func reading(b backbone.Backbone, head laya.Config) backbone.Backbone {
 	}
 	switch b := b.(type) {
 	case *backbone.Encoder:
-		if b.Pooler != "" {
-			mean := *b
-			mean.Pool, mean.Pooler = "mean", ""
-			return &mean
-		}
+		mean := *b
+		mean.Pool, mean.Pooler = "mean", ""
+		return &mean
 	case *backbone.ViT:
 		mean := *b
 		mean.Pool = "mean"

@@ -23,18 +23,6 @@ import (
 // A run that starts from a bundle has the bundle's network and begins with its weights: with a rate too small to move a
 // float32, they are its result.
 func TestStartFromABundle(t *testing.T) {
-	recipe := func(text string) *train.Resolved {
-		t.Helper()
-		r, err := train.ParseRecipe([]byte(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		resolved, err := r.Resolve(t.Context(), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resolved
-	}
 	run := func(r *train.Resolved) *train.Result {
 		t.Helper()
 		job, err := r.Job(testbackend.Go(t))
@@ -43,7 +31,7 @@ func TestStartFromABundle(t *testing.T) {
 		}
 		return mustRun(t, job)
 	}
-	first := recipe("backbone: {kind: mlp, widths: [8]}\nhead: {dim: 4, hidden: 4}\ntrain: {epochs: 1}")
+	first := resolve(t, "backbone: {kind: mlp, widths: [8]}\nhead: {dim: 4, hidden: 4}\ntrain: {epochs: 1}")
 	dir := filepath.Join(t.TempDir(), "bundle")
 	trained := run(first)
 	b, err := first.Bundle("first", "test", trained)
@@ -53,7 +41,7 @@ func TestStartFromABundle(t *testing.T) {
 	if err := b.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	again := recipe("start: " + dir + "\ntrain: {epochs: 1, rate: 1e-30, decay: 0, standardise: false}")
+	again := resolve(t, "start: "+dir+"\ntrain: {epochs: 1, rate: 1e-30, decay: 0, standardise: false}")
 	if !bytes.Equal(bits(t, run(again).Weights), bits(t, trained.Weights)) {
 		t.Fatal("the run did not begin with the bundle's weights")
 	}
@@ -75,7 +63,7 @@ func TestStartFromABundle(t *testing.T) {
 		bare + "\nhead: {reads: [1], dim: 4, hidden: 4}":  laya.Prefix,
 		dir + "\nhead: {kind: prefix, dim: 3, hidden: 3}": laya.Prefix,
 	} {
-		resolved := recipe("start: " + start + "\ntrain: {epochs: 1, rate: 1e-30, decay: 0}")
+		resolved := resolve(t, "start: "+start+"\ntrain: {epochs: 1, rate: 1e-30, decay: 0}")
 		result := run(resolved)
 		if got := resolved.Network.Head.Config(); got.Kind != want || got.Classes != 10 {
 			t.Errorf("%s: the head is %+v, want kind %s of the 10 digits", start, got, want)
@@ -215,9 +203,15 @@ func TestStartReadsImagesAsTheBundleDoes(t *testing.T) {
 	}
 }
 
-// A pooler has learnt to read the first token of the last block: exits that take the classifier's place read the mean over
-// tokens, and a classifier alone keeps it.
-func TestStartFromAClassifierWithAPooler(t *testing.T) {
+// The first token says nothing before the first block: exits that take the place of a classifier which reads it, through a
+// pooler or not, read the mean over tokens, and a classifier alone keeps it.
+func TestStartFromAClassifierOfTheFirstToken(t *testing.T) {
+	for _, pooler := range []string{"tanh", ""} {
+		t.Run("pooler "+pooler, func(t *testing.T) { startFromClassifier(t, pooler) })
+	}
+}
+
+func startFromClassifier(t *testing.T, pooler string) {
 	texts := []string{"one two", "three", "two three", "one", "three one", "two", "one one", "three three"}
 	table := "text,label\n"
 	for i, text := range texts {
@@ -231,7 +225,7 @@ func TestStartFromAClassifierWithAPooler(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	net, err := backbone.Decode([]byte(`{"kind": "encoder", "vocab": 64, "max_length": 8, "layers": 2, "dim": 4, "heads": 2, "hidden": 4, "pool": "cls", "pooler": "tanh"}`))
+	net, err := backbone.Decode([]byte(`{"kind": "encoder", "vocab": 64, "max_length": 8, "layers": 2, "dim": 4, "heads": 2, "hidden": 4, "pool": "cls", "pooler": "` + pooler + `"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,21 +241,14 @@ func TestStartFromAClassifierWithAPooler(t *testing.T) {
 	}
 	recipe := "data: {name: " + filepath.Join(dir, "texts.csv") + ", validation_size: 2, calibration_size: 2, test_size: 2}\nstart: " + filepath.Join(dir, "bundle")
 	for head, want := range map[string][2]string{
-		"": {"cls", "tanh"},
+		"": {"cls", pooler},
 		"\nhead: {kind: prefix, dim: 4, hidden: 4}":             {"mean", ""},
 		"\nhead: {kind: linear}":                                {"mean", ""},
-		"\nhead: {kind: prefix, reads: [2], dim: 4, hidden: 4}": {"cls", "tanh"},
+		"\nhead: {kind: prefix, reads: [2], dim: 4, hidden: 4}": {"cls", pooler},
 	} {
 		text := recipe + head
 		for range 2 { // the second time the resolved recipe
-			r, err := train.ParseRecipe([]byte(text))
-			if err != nil {
-				t.Fatal(err)
-			}
-			resolved, err := r.Resolve(t.Context(), "")
-			if err != nil {
-				t.Fatal(err)
-			}
+			resolved := resolve(t, text)
 			e := resolved.Network.Backbone.(*backbone.Encoder)
 			if e.Pool != want[0] || e.Pooler != want[1] {
 				t.Errorf("%q: pool %q and pooler %q, want %q", head, e.Pool, e.Pooler, want)
