@@ -59,7 +59,7 @@ bench-scheduler: ## what the scheduler adds to a sample, throughput, memory: 15 
 # The Python environment of the peers; see benchmarks/peers/setup.sh.
 PEERS = $(or $(LAYARUN_RUNS),runs)/peers/venv
 
-bench-peers: ## full-depth speed beside PyTorch, ONNX Runtime and OpenVINO: 5 minutes, idle machine; first installs 5 GB
+bench-peers: ## full-depth speed beside PyTorch, ONNX Runtime and OpenVINO: 20 minutes, idle machine; first installs 5 GB
 	benchmarks/peers/setup.sh $(PEERS)
 	$(BENCH)/peers -python $(PEERS)/bin/python
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/layarun/layarun/benchmarks/internal/oracle"
 	"github.com/layarun/layarun/benchmarks/internal/result"
@@ -32,5 +33,16 @@ func TestRehearse(t *testing.T) {
 		if !(point.RuleOn >= least*(1-1e-9)) {
 			t.Errorf("point %d: the rule takes %v ms a sample, the least is %v", i, point.RuleOn, least)
 		}
+	}
+}
+
+// Beside another, a batch takes the time that it was measured to take there.
+func TestRehearsalBeside(t *testing.T) {
+	r := &rehearsal{costs: &oracle.Costs{Buckets: []int{1}, Widths: []int{1, 2}, Times: [][][]float64{{{.1}}, {{2}}}}}
+	r.active.Add(1)
+	start := time.Now()
+	r.pass(0, 0)
+	if took := time.Since(start); took < 2*time.Millisecond {
+		t.Errorf("a batch beside another took %v, want 2 ms at least", took)
 	}
 }

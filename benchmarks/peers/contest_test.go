@@ -122,6 +122,13 @@ func TestWithExits(t *testing.T) {
 	if got, want := <-asked, `{"do":"time","batch":1,"callers":1,"threads":1,"pass":64,"seconds":1}`; got != want {
 		t.Errorf("asked %s, want %s", got, want)
 	}
+	for range 3*3 - 1 {
+		<-asked
+	}
+	// Throughput, whose end counts too, is taken for longer.
+	if got, want := <-asked, `{"do":"time","batch":1,"callers":1,"threads":1,"pass":64,"seconds":5}`; got != want {
+		t.Errorf("asked %s, want %s", got, want)
+	}
 }
 
 func TestCallersEndApart(t *testing.T) {
