@@ -32,43 +32,31 @@ import (
 type Options struct {
 	// Backend is what compile.OpenDevice takes: "auto" (also ""), "go", "xla:cpu", …
 	Backend string
-	// Buckets are the batch sizes that are compiled, ascending; nil means [DefaultBuckets]. [MeasureBuckets] finds those that
-	// suit a device.
-	Buckets []int
+	// Buckets are the batch sizes that are compiled, ascending, for each padded length, the shortest first; one list holds
+	// for every length. nil means [DefaultBuckets] for every length. [Tune] finds those that suit a device.
+	Buckets [][]int
 	// Capacity bounds the samples inside the scheduler; 0 leaves it to the scheduler.
 	Capacity int
 }
 
-// DefaultBuckets are the batch sizes a runtime compiles unless told otherwise: 1, 2 and then multiples of 4 for a while,
+// DefaultBuckets are the batch sizes a runtime runs unless told otherwise: 1, 2 and then multiples of 4 for a while,
 // because batches that shrink at every exit waste much in the gaps between powers of two.
 var DefaultBuckets = []int{1, 2, 4, 8, 12, 16, 24, 32}
 
-// candidateBuckets are the batch sizes that MeasureBuckets tries.
+// candidateBuckets are the batch sizes that Tune tries.
 var candidateBuckets = []int{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64}
 
-// MeasureBuckets times the network of a bundle on a device in batches of 1 to 64, as many side by side as the device runs,
-// and returns the sizes that are worth compiling, for [Options.Buckets], and what each size took. It stops when larger
-// batches bring nothing. progress may be nil.
-func MeasureBuckets(ctx context.Context, b *bundle.Bundle, device *compile.Device,
-	progress func(done, total int)) (buckets []int, costs []compile.Cost, err error) {
-	engine, err := newEngine(b, device, candidateBuckets)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { err = errors.Join(err, engine.Close()) }()
-	if costs, err = engine.Costs(ctx, progress); err != nil {
-		return nil, nil, fmt.Errorf("layarun: measuring batch sizes: %w", err)
-	}
-	return compile.KeepBuckets(costs), costs, nil
-}
-
 // newEngine puts the network of a bundle on a device.
-func newEngine(b *bundle.Bundle, device *compile.Device, buckets []int) (*compile.Engine, error) {
+func newEngine(b *bundle.Bundle, device *compile.Device, buckets [][]int) (*compile.Engine, error) {
+	lengths := lengths(b.MaxLength)
+	if len(buckets) == 1 {
+		buckets = slices.Repeat(buckets, len(lengths))
+	}
 	network, err := compile.NewNetwork(b.Backbone, b.Head)
 	if err != nil {
 		return nil, err
 	}
-	return compile.NewEngine(device, network, b.Weights, buckets, lengths(b.MaxLength))
+	return compile.NewEngine(device, network, b.Weights, lengths, buckets)
 }
 
 // minLength is the shortest padded length of a sequence; lengths double from there.
@@ -81,6 +69,7 @@ type Runtime struct {
 	device    *compile.Device
 	owned     bool // the device is closed with the runtime
 	engine    *compile.Engine
+	costs     [][]compile.Cost // by lane, if they were measured
 	scheduler *schedule.Scheduler[*compile.Sample]
 	tokens    *token.Tokenizer
 	decoding  chan struct{} // holds as many as images are being decoded: each may take some hundred megabytes
@@ -115,10 +104,37 @@ func Open(dir string, o Options) (*Runtime, error) {
 // New runs a bundle on a device that the caller keeps and closes after the runtime. The weights are copied to the device;
 // those of b stay the caller's, who may finalise them at once. o.Backend is ignored.
 func New(b *bundle.Bundle, device *compile.Device, o Options) (*Runtime, error) {
-	buckets := o.Buckets
-	if buckets == nil {
-		buckets = DefaultBuckets
+	if o.Buckets == nil {
+		o.Buckets = [][]int{DefaultBuckets}
 	}
+	r, err := prepare(b, device, o.Buckets)
+	if err != nil {
+		return nil, err
+	}
+	return r.start(o.Capacity)
+}
+
+// Tune is New with the batch sizes that pay on the device, in place of o.Buckets. For each padded length it times the
+// network in batches of 1 to 64, as many side by side as the device runs, until larger ones bring nothing; [Runtime.Lanes]
+// tells what it found. The machine should have nothing else to do. progress may be nil.
+func Tune(ctx context.Context, b *bundle.Bundle, device *compile.Device, o Options, progress func(done, total int)) (*Runtime, error) {
+	r, err := prepare(b, device, [][]int{candidateBuckets})
+	if err != nil {
+		return nil, err
+	}
+	if r.costs, err = r.engine.Costs(ctx, progress); err != nil {
+		return nil, errors.Join(fmt.Errorf("layarun: measuring batch sizes: %w", err), r.engine.Close())
+	}
+	var buckets [][]int
+	for _, costs := range r.costs {
+		buckets = append(buckets, compile.KeepBuckets(costs))
+	}
+	r.engine.Keep(buckets)
+	return r.start(o.Capacity)
+}
+
+// prepare makes a runtime that has no scheduler yet.
+func prepare(b *bundle.Bundle, device *compile.Device, buckets [][]int) (*Runtime, error) {
 	r := &Runtime{bundle: b, digest: b.Digest(), device: device, decoding: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	var err error
 	if b.Tokenizer != nil {
@@ -135,13 +151,18 @@ func New(b *bundle.Bundle, device *compile.Device, o Options) (*Runtime, error) 
 	for _, p := range append([]exit.Policy{exit.Full()}, b.Policies...) {
 		r.engine.Fuse(append(p.Open(), b.Backbone.Depth()))
 	}
-	if r.scheduler, err = schedule.New[*compile.Sample](r.engine, o.Capacity); err != nil {
+	return r, nil
+}
+
+// start starts the scheduler. On an error the engine is closed.
+func (r *Runtime) start(capacity int) (_ *Runtime, err error) {
+	if r.scheduler, err = schedule.New[*compile.Sample](r.engine, capacity); err != nil {
 		return nil, errors.Join(err, r.engine.Close())
 	}
 	return r, nil
 }
 
-// lengths are the padded lengths compiled for sequences of at most longest ids.
+// lengths are the padded lengths for sequences of at most longest ids; one 0 where there are no sequences.
 func lengths(longest int) []int {
 	var all []int
 	for n := minLength; n < longest; n *= 2 {
@@ -167,6 +188,26 @@ func (r *Runtime) Compile(ctx context.Context, progress func(done, total int)) e
 
 // Executables is how many executables have been compiled.
 func (r *Runtime) Executables() int { return r.engine.Executables() }
+
+// Lane is what is compiled for samples that are padded to one length.
+type Lane struct {
+	Length  int            `json:"length,omitempty"` // tokens; 0 if samples are not texts
+	Buckets []int          `json:"buckets"`          // batch sizes, ascending
+	Costs   []compile.Cost `json:"costs,omitempty"`  // of the sizes that Tune tried, ascending
+}
+
+// Lanes lists what is compiled for each padded length, the shortest first.
+func (r *Runtime) Lanes() []Lane {
+	var all []Lane
+	for i, length := range r.engine.Lengths() {
+		l := Lane{Length: length, Buckets: slices.Clone(r.engine.Buckets()[i])}
+		if r.costs != nil {
+			l.Costs = slices.Clone(r.costs[i])
+		}
+		all = append(all, l)
+	}
+	return all
+}
 
 // Stats counts what has passed through the scheduler.
 func (r *Runtime) Stats() schedule.Stats { return r.scheduler.Stats() }

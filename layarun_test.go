@@ -1,6 +1,8 @@
 package layarun_test
 
 import (
+	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -114,7 +116,7 @@ func open(t testing.TB, b *bundle.Bundle, device *compile.Device) *layarun.Runti
 	if device.Name != "go" {
 		buckets = []int{1, 4} // XLA takes a good part of a second to compile each
 	}
-	r, err := layarun.New(b, device, layarun.Options{Buckets: buckets})
+	r, err := layarun.New(b, device, layarun.Options{Buckets: [][]int{buckets}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,5 +245,60 @@ func TestTextsAndTokens(t *testing.T) {
 	}
 	if r.Dims() != nil {
 		t.Errorf("dims of texts are %v, want none", r.Dims())
+	}
+}
+
+// Tuning finds batch sizes for each length, and its runtime gives the answers of any other. Nothing that it measured and did
+// not keep is compiled after Compile, nor needed.
+func TestTune(t *testing.T) {
+	for _, c := range []struct {
+		bundle  *bundle.Bundle
+		lengths []int
+		request layarun.Request
+	}{
+		{vectors(t, everyDepth()), []int{0}, layarun.Request{Values: numbers(9, 1)}},
+		{texts(t), []int{16, 32}, layarun.Request{Texts: slices.Repeat(sentences, 2)}},
+	} {
+		var progress []int
+		tuned, err := layarun.Tune(t.Context(), c.bundle, first(t), layarun.Options{}, func(done, _ int) { progress = append(progress, done) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(progress) == 0 || !slices.IsSorted(progress) {
+			t.Errorf("%s: progress %v, want numbers that rise", c.bundle.Name, progress)
+		}
+		var lengths []int
+		for _, l := range tuned.Lanes() {
+			lengths = append(lengths, l.Length)
+			for _, b := range l.Buckets {
+				if !slices.ContainsFunc(l.Costs, func(c compile.Cost) bool { return c.Batch == b && c.Time > 0 }) {
+					t.Errorf("%s: there are batches of %d, which was not timed: %v", c.bundle.Name, b, l)
+				}
+			}
+		}
+		if !slices.Equal(lengths, c.lengths) {
+			t.Errorf("%s: lanes for lengths %v, want %v", c.bundle.Name, lengths, c.lengths)
+		}
+		if err := tuned.Compile(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		before := tuned.Executables()
+		got, want := predict(t, tuned, c.request), predict(t, open(t, c.bundle, first(t)), c.request)
+		for i := range want {
+			if got[i].Label != want[i].Label || got[i].ExitDepth != want[i].ExitDepth || math.Abs(float64(got[i].Confidence-want[i].Confidence)) > tolerance {
+				t.Errorf("%s: sample %d: %+v, want %+v", c.bundle.Name, i, got[i], want[i])
+			}
+		}
+		if now := tuned.Executables(); now != before {
+			t.Errorf("%s: %d executables after Compile, %d after a request", c.bundle.Name, before, now)
+		}
+		if err := tuned.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := layarun.Tune(cancelled, texts(t), first(t), layarun.Options{}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: error %v", err)
 	}
 }

@@ -21,7 +21,7 @@ func TestNothingStaysOnTheDevice(t *testing.T) {
 
 func nothingStays(t *testing.T, l *testbackend.Ledger) {
 	b := vectors(t, everyDepth())
-	r, err := layarun.New(b, &compile.Device{Backend: l, Name: "go", Workers: 1}, layarun.Options{Buckets: []int{1, 2, 4}})
+	r, err := layarun.New(b, &compile.Device{Backend: l, Name: "go", Workers: 1}, layarun.Options{Buckets: [][]int{{1, 2, 4}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -301,7 +301,7 @@ func TestOpenAndClose(t *testing.T) {
 	if _, err := layarun.Open("bundle/testdata/tiny", layarun.Options{Backend: "gpu"}); err == nil || !strings.Contains(err.Error(), "gpu") {
 		t.Errorf("an unknown backend: %v", err)
 	}
-	if _, err := layarun.Open("bundle/testdata/tiny", layarun.Options{Backend: "go", Buckets: []int{2, 1}}); err == nil {
+	if _, err := layarun.Open("bundle/testdata/tiny", layarun.Options{Backend: "go", Buckets: [][]int{{2, 1}}}); err == nil {
 		t.Error("buckets that do not ascend were taken")
 	}
 	r, err := layarun.Open("bundle/testdata/tiny", layarun.Options{Backend: "go"})

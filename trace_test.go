@@ -13,7 +13,7 @@ import (
 // as before.
 func TestTrace(t *testing.T) {
 	onEach(t, func(t *testing.T, device *compile.Device) {
-		r, err := layarun.New(vectors(t, everyDepth()), device, layarun.Options{Buckets: []int{1, 4}})
+		r, err := layarun.New(vectors(t, everyDepth()), device, layarun.Options{Buckets: [][]int{{1, 4}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestTrace(t *testing.T) {
 }
 
 func TestTraceRefuses(t *testing.T) {
-	r, err := layarun.New(vectors(t, everyDepth()), first(t), layarun.Options{Buckets: []int{1, 4}})
+	r, err := layarun.New(vectors(t, everyDepth()), first(t), layarun.Options{Buckets: [][]int{{1, 4}}})
 	if err != nil {
 		t.Fatal(err)
 	}

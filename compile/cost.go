@@ -2,6 +2,7 @@ package compile
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -27,46 +28,96 @@ const (
 	padding    = 1.1                   // a size is worth having if the next would take so much longer for its batch
 )
 
-// Costs measures the time of a batch of every bucket, of the longest length, with as many batches side by side as there
-// are workers: what a batch takes when the device is busy. Sizes come in ascending order; those are left out from which on
-// larger ones bring nothing per sample. It must come before the first Run.
+// Costs measures for each lane the time of a batch of every bucket, with as many batches side by side as there are
+// workers: what a batch takes when the device is busy. Sizes come in ascending order; those are left out from which on
+// larger ones bring nothing per sample, and those that brought nothing for the lane before, whose samples are shorter and
+// fill a batch less. It must come before the first Run.
 //
-// The time of a size is the least over rounds through all of them: whatever else keeps the machine busy for a moment then
-// does not make the sizes look bad that were being timed.
-func (e *Engine) Costs(ctx context.Context, progress func(done, total int)) ([]Cost, error) {
+// The time of a size is the least over rounds through all of the lane: whatever else keeps the machine busy for a moment
+// then does not make the sizes look bad that were being timed.
+func (e *Engine) Costs(ctx context.Context, progress func(done, total int)) ([][]Cost, error) {
 	e.Fuse(e.depths[len(e.depths)-1:])
-	return costsOf(e.buckets, func(bucket, round int) (time.Duration, error) { return e.cost(ctx, bucket, round == 0) }, progress)
-}
-
-// costsOf goes through the sizes in rounds and keeps the least time of each; measure times a size.
-func costsOf(buckets []int, measure func(bucket, round int) (time.Duration, error), progress func(done, total int)) ([]Cost, error) {
-	var costs []Cost
-	for round := range costRounds {
-		for i, bucket := range buckets {
-			if i == len(costs) && i > 0 && flat(costs) {
-				break
-			}
-			took, err := measure(bucket, round)
-			if err != nil {
-				return nil, err
-			}
-			if i == len(costs) {
-				costs = append(costs, Cost{bucket, took})
-			}
-			costs[i].Time = min(costs[i].Time, took)
-			if progress != nil {
-				progress(round*len(buckets)+i+1, costRounds*len(buckets))
+	return costsOf(e.buckets, func(lane int, buckets []int, i, round int) (time.Duration, error) {
+		if chunk := runtime.GOMAXPROCS(0); round == 0 && i%chunk == 0 {
+			if err := e.compileFull(ctx, lane, buckets[i:min(i+chunk, len(buckets))]); err != nil {
+				return 0, err
 			}
 		}
-	}
-	return costs, nil
+		return e.cost(ctx, lane, buckets[i], round == 0)
+	}, progress)
 }
 
-// flat reports whether sizes up to four times the best have brought nothing over it. Twice would not do: two sizes near
-// each other differ by less than their noise.
+// compileFull compiles the executables of the whole network for batches of a lane, side by side.
+func (e *Engine) compileFull(ctx context.Context, lane int, buckets []int) error {
+	var programs []program
+	for _, bucket := range buckets {
+		p, err := e.program(form{span{0, len(e.depths) - 1}, bucket, e.lengths[lane]})
+		if err != nil {
+			return err
+		}
+		programs = append(programs, p)
+	}
+	return compileAll(ctx, programs, nil)
+}
+
+// costsOf goes through the sizes of each lane in rounds and keeps the least time of each; measure times size i of a lane's.
+func costsOf(lanes [][]int, measure func(lane int, buckets []int, i, round int) (time.Duration, error),
+	progress func(done, total int)) ([][]Cost, error) {
+	total := 0
+	for _, buckets := range lanes {
+		total += costRounds * len(buckets)
+	}
+	all := make([][]Cost, len(lanes))
+	before := 0 // of the lanes that are done
+	for lane, buckets := range lanes {
+		before += costRounds * len(buckets)
+		if lane > 0 {
+			buckets = upTo(buckets, worthwhile(all[lane-1]))
+		}
+		var costs []Cost
+		for round := range costRounds {
+			for i, bucket := range buckets {
+				if i == len(costs) && i > 0 && flat(costs) {
+					break
+				}
+				took, err := measure(lane, buckets, i, round)
+				if err != nil {
+					return nil, err
+				}
+				if i == len(costs) {
+					costs = append(costs, Cost{bucket, took})
+				}
+				costs[i].Time = min(costs[i].Time, took)
+				if progress != nil {
+					progress(before-costRounds*len(buckets)+round*len(buckets)+i+1, total)
+				}
+			}
+		}
+		all[lane] = costs
+	}
+	return all, nil
+}
+
+// upTo are the buckets that are not larger than most, but at least one.
+func upTo(buckets []int, most int) []int {
+	n := 1
+	for n < len(buckets) && buckets[n] <= most {
+		n++
+	}
+	return buckets[:n]
+}
+
+// flat reports whether sizes up to four times the worthwhile one have brought nothing over it. Twice would not do: two
+// sizes near each other differ by less than their noise.
 func flat(costs []Cost) bool {
+	return costs[len(costs)-1].Batch >= 4*worthwhile(costs)
+}
+
+// worthwhile is the smallest size whose time per sample is close to the best.
+func worthwhile(costs []Cost) int {
 	best := slices.MinFunc(costs, cheaper)
-	return costs[len(costs)-1].Batch >= 4*best.Batch
+	at := slices.IndexFunc(costs, func(c Cost) bool { return c.perSample() <= best.perSample()*saturated })
+	return costs[at].Batch
 }
 
 func cheaper(a, b Cost) int {
@@ -76,26 +127,26 @@ func cheaper(a, b Cost) int {
 	return 1
 }
 
-// cost is the median time of a batch of the given size while every worker runs one. The first run of a worker does not
-// count if it compiles.
-func (e *Engine) cost(ctx context.Context, bucket int, compiles bool) (time.Duration, error) {
+// cost is the median time of a batch of a lane of the given size while every worker runs one. What a worker runs first is
+// left out where nothing of that size has run before.
+func (e *Engine) cost(ctx context.Context, lane, bucket int, first bool) (time.Duration, error) {
 	var mu sync.Mutex
 	var times []time.Duration
 	group, ctx := errgroup.WithContext(ctx)
 	for range e.workers {
-		compiles := compiles // by each worker
+		first := first // of each worker
 		group.Go(func() error {
 			var own []time.Duration
 			for start := time.Now(); len(own) < costRuns || time.Since(start) < costTime; {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				took, err := e.timeBatch(bucket)
+				took, err := e.timeBatch(lane, bucket)
 				if err != nil {
 					return err
 				}
-				if compiles {
-					compiles, start = false, time.Now()
+				if first {
+					first, start = false, time.Now()
 					continue
 				}
 				own = append(own, took)
@@ -113,11 +164,11 @@ func (e *Engine) cost(ctx context.Context, bucket int, compiles bool) (time.Dura
 	return times[len(times)/2], nil
 }
 
-// timeBatch takes a batch of samples like any other through the whole network.
-func (e *Engine) timeBatch(n int) (time.Duration, error) {
+// timeBatch takes a batch of n samples of a lane through the whole network.
+func (e *Engine) timeBatch(lane, n int) (time.Duration, error) {
 	var batch []*Sample
 	for range n {
-		s, err := e.blank()
+		s, err := e.blank(lane)
 		if err != nil {
 			return 0, err
 		}
@@ -135,21 +186,21 @@ func (e *Engine) timeBatch(n int) (time.Duration, error) {
 	return took, nil
 }
 
-// blank is a sample of the longest length that says nothing. What a sample holds does not change the time it takes.
-func (e *Engine) blank() (*Sample, error) {
+// blank is a sample of a lane that says nothing. What a sample holds does not change the time it takes.
+func (e *Engine) blank(lane int) (*Sample, error) {
 	if !e.network.Sequences() {
 		return e.NewSample(make([]float32, e.network.Backbone.Input().Size(0)), 0)
 	}
-	return e.NewSequence(make([]int32, e.lengths[len(e.lengths)-1]), 0)
+	return e.NewSequence(make([]int32, e.lengths[lane]), 0)
 }
 
-// KeepBuckets chooses the batch sizes that are worth compiling from measured costs, which ascend in size: 1; the
+// KeepBuckets chooses the batch sizes of a lane that are worth compiling from measured costs, which ascend in size: 1; the
 // smallest size whose time per sample is close to the best, as the largest, since small batches answer sooner and can be
 // shared out; and between them those that save time over padding a batch to the next.
 func KeepBuckets(costs []Cost) []int {
-	best := slices.MinFunc(costs, cheaper)
-	largest := slices.IndexFunc(costs, func(c Cost) bool { return c.perSample() <= best.perSample()*saturated })
-	keep := []int{costs[largest].Batch}
+	enough := worthwhile(costs)
+	largest := slices.IndexFunc(costs, func(c Cost) bool { return c.Batch == enough })
+	keep := []int{enough}
 	next := costs[largest]
 	for i := largest - 1; i >= 0; i-- {
 		if i == 0 || float64(next.Time) >= padding*float64(costs[i].Time) {

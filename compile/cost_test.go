@@ -67,13 +67,13 @@ func TestCostsAmidNoise(t *testing.T) {
 	}
 	for busy := range 3 {
 		var progress []int
-		got, err := compile.CostsOf(buckets, func(bucket, round int) (time.Duration, error) {
-			if round == busy && bucket > 2 {
-				return 10 * quiet(bucket), nil
+		got, err := compile.CostsOf([][]int{buckets}, func(_ int, sizes []int, i, round int) (time.Duration, error) {
+			if round == busy && sizes[i] > 2 {
+				return 10 * quiet(sizes[i]), nil
 			}
-			return quiet(bucket), nil
-		}, func(done, total int) { progress = append(progress, done) })
-		if err != nil || !slices.Equal(got, want) {
+			return quiet(sizes[i]), nil
+		}, func(done, _ int) { progress = append(progress, done) })
+		if err != nil || len(got) != 1 || !slices.Equal(got[0], want) {
 			t.Errorf("busy in round %d: got %v (%v), want %v", busy, got, err, want)
 		}
 		if !slices.IsSorted(progress) || progress[len(progress)-1] != 3*len(buckets) {
@@ -82,23 +82,64 @@ func TestCostsAmidNoise(t *testing.T) {
 	}
 }
 
-// Every backend and kind of network can be measured, and what was measured is the buckets, in their order.
+// The longer samples are, the sooner they fill a batch: what is too large for one length is not tried for the next.
+func TestCostsOfLanes(t *testing.T) {
+	buckets := []int{1, 2, 4, 8, 16, 32}
+	tokens := []int{16, 32, 64, 128}
+	var last int
+	got, err := compile.CostsOf([][]int{buckets, buckets, buckets, {2, 3}}, func(lane int, sizes []int, i, _ int) (time.Duration, error) {
+		return time.Duration(max(64, sizes[i]*tokens[lane])), nil // batches of less than 64 tokens leave the device idle
+	}, func(done, total int) { last = total - done })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sizes [][]int
+	for _, costs := range got {
+		sizes = append(sizes, nil)
+		for _, c := range costs {
+			sizes[len(sizes)-1] = append(sizes[len(sizes)-1], c.Batch)
+		}
+	}
+	// 4 × 16 tokens are enough, which 16 × 16 show; then 2 × 32 and 1 × 64 are; at least one size of a lane is tried.
+	if want := [][]int{{1, 2, 4, 8, 16}, {1, 2, 4}, {1, 2}, {2}}; !slices.EqualFunc(sizes, want, slices.Equal[[]int]) {
+		t.Errorf("sizes %v were timed, want %v", sizes, want)
+	}
+	if last < 0 || last > 3 { // of the last lane a size was not tried
+		t.Errorf("the last progress leaves %d to do", last)
+	}
+}
+
+// Every backend and kind of network can be measured, and what was measured is the buckets of each lane, in their order.
 func TestCosts(t *testing.T) { onEach(t, costs) }
 
 func costs(t *testing.T, d *compile.Device) {
 	for _, name := range []string{"mlp", "encoder"} {
 		n := networks(t)[name]
-		e, err := compile.NewEngine(d, n, weightsOf(n, 1), []int{1, 2, 4}, []int{16, 32})
+		lengths, buckets := []int{0}, [][]int{{1, 2, 4}}
+		if n.Sequences() {
+			lengths, buckets = []int{16, 32}, [][]int{{1, 2, 4}, {1, 3}}
+		}
+		e, err := compile.NewEngine(d, n, weightsOf(n, 1), lengths, buckets)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var seen []int
-		costs, err := e.Costs(t.Context(), func(done, total int) { seen = append(seen, done, total) })
+		costs, err := e.Costs(t.Context(), func(done, _ int) { seen = append(seen, done) })
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := []int{1, 9, 2, 9, 3, 9, 4, 9, 5, 9, 6, 9, 7, 9, 8, 9, 9, 9}; !slices.Equal(seen, want) || len(costs) != 3 || costs[0].Batch != 1 || costs[1].Batch != 2 || costs[0].Time <= 0 {
-			t.Errorf("%s: costs are %v after the progress %v", name, costs, seen)
+		if len(seen) == 0 || !slices.IsSorted(seen) {
+			t.Errorf("%s: progress %v, want numbers that rise", name, seen)
+		}
+		if len(costs) != len(buckets) {
+			t.Fatalf("%s: costs of %d lanes, want %d", name, len(costs), len(buckets))
+		}
+		for lane := range costs {
+			for i, c := range costs[lane] {
+				if c.Batch != buckets[lane][i] || c.Time <= 0 {
+					t.Errorf("%s: costs are %v, want some time for sizes of %v", name, costs, buckets)
+				}
+			}
 		}
 		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()

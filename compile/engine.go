@@ -23,9 +23,9 @@ type Engine struct {
 	apart   bool          // host and device have memories of their own
 	weights layer.Weights // on the device
 	spans   map[span]*stretch
-	depths  []int // by segment
-	buckets []int
-	lengths []int
+	depths  []int   // by segment
+	lengths []int   // by lane
+	buckets [][]int // by lane
 
 	mu          sync.Mutex
 	executables map[string]*graph.Exec // by what they compute and for which shapes
@@ -43,19 +43,24 @@ type form struct {
 	length int
 }
 
-// NewEngine prepares network with the given weights for batches of the given buckets (ascending batch sizes) and, for
-// networks over sequences, padded lengths (ascending). It compiles nothing yet. The weights are copied to the
-// device, where they stay until Close.
-func NewEngine(device *Device, network *Network, weights layer.Weights, buckets, lengths []int) (*Engine, error) {
-	if err := checkBuckets("bucket", buckets); err != nil {
-		return nil, err
-	}
+// NewEngine prepares network with the given weights for samples of several lanes: padded lengths (ascending), and for
+// each the batch sizes (ascending) that it runs. Networks over inputs of a fixed size have no lengths and one lane. It
+// compiles nothing yet. The weights are copied to the device, where they stay until Close.
+func NewEngine(device *Device, network *Network, weights layer.Weights, lengths []int, buckets [][]int) (*Engine, error) {
 	if network.Sequences() {
-		if err := checkBuckets("length", lengths); err != nil {
+		if err := checkSizes("lengths", lengths); err != nil {
 			return nil, err
 		}
 	} else {
 		lengths = []int{0}
+	}
+	if len(buckets) != len(lengths) {
+		return nil, fmt.Errorf("compile: there are batch sizes for %d lengths, want them for %d", len(buckets), len(lengths))
+	}
+	for lane, sizes := range buckets {
+		if err := checkSizes(fmt.Sprintf("batch sizes of length %d", lengths[lane]), sizes); err != nil {
+			return nil, err
+		}
 	}
 	if err := layer.CheckWeights(weights, network.Params()); err != nil {
 		return nil, err
@@ -93,16 +98,40 @@ func (e *Engine) Fuse(exits []int) {
 	}
 }
 
-func checkBuckets(name string, sizes []int) error {
+func checkSizes(name string, sizes []int) error {
 	for i, b := range sizes {
 		if b < 1 || i > 0 && b <= sizes[i-1] {
-			return fmt.Errorf("compile: %ss are %v, want positive sizes in ascending order", name, sizes)
+			return fmt.Errorf("compile: %s are %v, want positive sizes in ascending order", name, sizes)
 		}
 	}
 	if len(sizes) == 0 {
-		return fmt.Errorf("compile: no %s sizes given, want at least one", name)
+		return fmt.Errorf("compile: no %s given, want at least one", name)
 	}
 	return nil
+}
+
+// Keep leaves these batch sizes of each lane, which are some of Buckets, and frees the executables that the others needed.
+// No sample may be on its way.
+func (e *Engine) Keep(buckets [][]int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.buckets = buckets
+	needed := map[*graph.Exec]bool{}
+	for f, exec := range e.forms {
+		lane, _ := slices.BinarySearch(e.lengths, f.length)
+		if slices.Contains(buckets[lane], f.bucket) {
+			needed[exec] = true
+		} else {
+			delete(e.forms, f)
+		}
+	}
+	for key, exec := range e.executables {
+		if !needed[exec] {
+			exec.Finalize()
+			delete(e.executables, key)
+		}
+	}
+	clear(e.moves)
 }
 
 // Close frees weights and executables. No sample may be on its way.
@@ -128,11 +157,11 @@ func (e *Engine) Network() *Network { return e.network }
 // Depths lists the depth reached by each segment, ascending; the last is the network's depth.
 func (e *Engine) Depths() []int { return slices.Clone(e.depths) }
 
-// Buckets are the batch sizes that have executables, ascending.
-func (e *Engine) Buckets() []int { return e.buckets }
-
-// Lengths are the padded lengths, ascending; one 0 for networks over fixed-size inputs.
+// Lengths are the padded lengths of the lanes, ascending; one 0 for networks over fixed-size inputs.
 func (e *Engine) Lengths() []int { return e.lengths }
+
+// Buckets are the batch sizes of each lane, ascending.
+func (e *Engine) Buckets() [][]int { return e.buckets }
 
 // Workers is how many calls of Run can run side by side to advantage.
 func (e *Engine) Workers() int { return e.workers }

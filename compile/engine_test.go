@@ -98,9 +98,18 @@ func randomInputs(n *compile.Network, count int, rng *rand.Rand) []input {
 	return all
 }
 
+// lanes are padded lengths and batch sizes for tests: batches of 1, 2 and 4 of whatever length.
+func lanes(n *compile.Network) (lengths []int, buckets [][]int) {
+	if !n.Sequences() {
+		return nil, [][]int{{1, 2, 4}}
+	}
+	return []int{16, 32}, [][]int{{1, 2, 4}, {1, 2, 4}}
+}
+
 func newEngine(t testing.TB, b compute.Backend, n *compile.Network, w layer.Weights) *compile.Engine {
 	t.Helper()
-	e, err := compile.NewEngine(&compile.Device{Backend: b, Workers: 1}, n, w, []int{1, 2, 4}, []int{16, 32})
+	lengths, buckets := lanes(n)
+	e, err := compile.NewEngine(&compile.Device{Backend: b, Workers: 1}, n, w, lengths, buckets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -376,6 +385,84 @@ func nanStaysInItsRow(t *testing.T, d *compile.Device) {
 		}
 		if scores[1][0] < 0 {
 			t.Fatalf("segment %d: NaN in row 0 reached row 1: %v", i, scores[1])
+		}
+	}
+}
+
+// Each lane has batch sizes of its own, and what Keep leaves out is neither compiled nor run.
+func TestKeep(t *testing.T) {
+	n := networks(t)["encoder"]
+	e, err := compile.NewEngine(&compile.Device{Backend: testbackend.Go(t), Workers: 1}, n, weightsOf(n, 1), []int{16, 32}, [][]int{{1, 2, 4}, {1, 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	run := func(tokens, size int) error {
+		var samples []*compile.Sample
+		for range size {
+			samples = append(samples, start(t, e, input{tokens: make([]int32, tokens)}))
+		}
+		_, err := e.Run(0, 0, samples)
+		if err == nil {
+			for _, s := range samples {
+				e.Release(s)
+			}
+		}
+		return err
+	}
+	refuses := func(tokens, size int, want string) {
+		t.Helper()
+		if err := run(tokens, size); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%d samples of %d tokens: error %v, want %q", size, tokens, err, want)
+		}
+	}
+	for _, c := range [][2]int{{10, 4}, {20, 2}} {
+		if err := run(c[0], c[1]); err != nil {
+			t.Error(err)
+		}
+	}
+	refuses(20, 3, "a batch has 3 samples, want 1 to 2")
+	if err := e.Compile(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	before := e.Executables()
+	e.Keep([][]int{{1, 2}, {2}})
+	// Of 5 pairs of length and batch 3 are left.
+	if got := e.Executables(); got*5 != before*3 {
+		t.Errorf("%d executables are left of %d, want 3 of 5", got, before)
+	}
+	left := e.Executables()
+	refuses(10, 3, "a batch has 3 samples, want 1 to 2")
+	for _, c := range [][2]int{{10, 2}, {20, 1}} {
+		if err := run(c[0], c[1]); err != nil {
+			t.Error(err)
+		}
+	}
+	if now := e.Executables(); now != left {
+		t.Errorf("%d executables after Keep, %d after running", left, now)
+	}
+}
+
+func TestNewEngineRefuses(t *testing.T) {
+	all := networks(t)
+	for _, c := range []struct {
+		network string
+		lengths []int
+		buckets [][]int
+		want    string
+	}{
+		{"mlp", nil, nil, "batch sizes for 0 lengths, want them for 1"},
+		{"mlp", nil, [][]int{{}}, "no batch sizes of length 0 given"},
+		{"mlp", nil, [][]int{{2, 1}}, "batch sizes of length 0 are [2 1], want positive sizes in ascending order"},
+		{"encoder", nil, [][]int{{1}}, "no lengths given"},
+		{"encoder", []int{32, 16}, [][]int{{1}, {1}}, "lengths are [32 16]"},
+		{"encoder", []int{16, 32}, [][]int{{1}}, "batch sizes for 1 lengths, want them for 2"},
+		{"encoder", []int{16, 32}, [][]int{{1}, {0, 1}}, "batch sizes of length 32 are [0 1]"},
+	} {
+		n := all[c.network]
+		_, err := compile.NewEngine(&compile.Device{Backend: testbackend.Go(t), Workers: 1}, n, weightsOf(n, 1), c.lengths, c.buckets)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s, %v, %v: error %v, want %q", c.network, c.lengths, c.buckets, err, c.want)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func TestPanickingBackboneIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := compile.NewEngine(&compile.Device{Backend: testbackend.Go(t), Workers: 1}, n, weightsOf(n, 1), []int{1}, nil)
+	e, err := compile.NewEngine(&compile.Device{Backend: testbackend.Go(t), Workers: 1}, n, weightsOf(n, 1), nil, [][]int{{1}})
 	if err != nil {
 		t.Fatal(err)
 	}

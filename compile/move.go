@@ -81,9 +81,9 @@ func (e *Engine) allMoves() []move {
 	}
 	var all []move
 	for next := 1; next < len(e.depths); next++ {
-		for _, length := range e.lengths {
-			for _, to := range e.buckets {
-				for _, from := range e.buckets {
+		for lane, length := range e.lengths {
+			for _, to := range e.buckets[lane] {
+				for _, from := range e.buckets[lane] {
 					if to > 1 || from > 1 { // a batch of one goes on as it is
 						all = append(all, move{next, [2]int{from, 0}, to, length})
 					}

@@ -28,6 +28,11 @@ func (e *Engine) Compile(ctx context.Context, progress func(done, total int)) er
 	if err != nil {
 		return err
 	}
+	return compileAll(ctx, order, progress)
+}
+
+// compileAll compiles programs, several at a time, in their order.
+func compileAll(ctx context.Context, order []program, progress func(done, total int)) error {
 	var mu sync.Mutex
 	done := 0
 	group, ctx := errgroup.WithContext(ctx)
@@ -74,11 +79,11 @@ func (e *Engine) programs() ([]program, error) {
 		}
 	}
 	for _, f := range e.allForms() {
-		exec, err := e.executable(f)
+		p, err := e.program(f)
 		if err != nil {
 			return nil, err
 		}
-		add(program{exec, e.spans[f.span].inputShapes(e.network, f), func(err error) error { return e.failed(f, err) }})
+		add(p)
 	}
 	for _, m := range e.allMoves() {
 		exec, err := e.mover(m)
@@ -92,6 +97,12 @@ func (e *Engine) programs() ([]program, error) {
 	return order, nil
 }
 
+// program is the executable of a form.
+func (e *Engine) program(f form) (program, error) {
+	exec, err := e.executable(f)
+	return program{exec, e.spans[f.span].inputShapes(e.network, f), func(err error) error { return e.failed(f, err) }}, err
+}
+
 // allForms lists the forms of all spans, the costliest first.
 func (e *Engine) allForms() []form {
 	var all []form
@@ -99,8 +110,8 @@ func (e *Engine) allForms() []form {
 		return cmp.Or(cmp.Compare(b.last-b.first, a.last-a.first), cmp.Compare(a.first, b.first))
 	})
 	for _, s := range spans {
-		for _, length := range slices.Backward(e.lengths) {
-			for _, bucket := range slices.Backward(e.buckets) {
+		for lane, length := range slices.Backward(e.lengths) {
+			for _, bucket := range slices.Backward(e.buckets[lane]) {
 				all = append(all, form{s, bucket, length})
 			}
 		}

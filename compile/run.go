@@ -12,14 +12,19 @@ import (
 	"github.com/layarun/layarun/laya"
 )
 
-// Run takes samples, all of one lane and at most the largest bucket of them, through the segments first to last, and
+// Run takes samples, all of one lane and at most the largest bucket of that lane, through the segments first to last, and
 // returns their gate scores there. Without an answer at the last segment the scores mean nothing. It takes one launch if
 // [Engine.Fuse] prepared the span and no sample keeps anything on the way, else one per segment. On an error the samples
 // are released.
 func (e *Engine) Run(first, last int, samples []*Sample) ([]exit.Scores, error) {
-	at, _ := slices.BinarySearch(e.buckets, len(samples))
-	if at == len(e.buckets) || len(samples) == 0 {
-		return nil, e.fail(samples, fmt.Errorf("compile: a batch has %d samples, want 1 to %d", len(samples), e.buckets[len(e.buckets)-1]))
+	if len(samples) == 0 {
+		return nil, fmt.Errorf("compile: a batch has 0 samples, want at least 1")
+	}
+	lane := samples[0].Lane
+	buckets := e.buckets[lane]
+	at, _ := slices.BinarySearch(buckets, len(samples))
+	if at == len(buckets) {
+		return nil, e.fail(samples, fmt.Errorf("compile: a batch has %d samples, want 1 to %d", len(samples), buckets[len(buckets)-1]))
 	}
 	keeps := func(s *Sample) bool { return s.Keep != 0 }
 	step := last - first + 1
@@ -28,7 +33,7 @@ func (e *Engine) Run(first, last int, samples []*Sample) ([]exit.Scores, error) 
 	}
 	scores := make([]exit.Scores, len(samples))
 	for ; first <= last; first += step {
-		f := form{span{first, first + step - 1}, e.buckets[at], e.lengths[samples[0].Lane]}
+		f := form{span{first, first + step - 1}, buckets[at], e.lengths[lane]}
 		if err := guard(func() error { return e.run(f, samples, scores) }); err != nil {
 			return nil, e.fail(samples, e.failed(f, err))
 		}

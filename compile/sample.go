@@ -11,7 +11,7 @@ import (
 // Sample is one sample on its way through the segments: its input until it starts, then a row of a batch, and beside it
 // what the head has said so far. It belongs to whoever got it from the engine and is used by one goroutine at a time.
 type Sample struct {
-	// Lane is the index of its padded length in Lengths; samples of different lanes do not share a batch.
+	// Lane is the index of its padded length in Lengths and Buckets; samples of different lanes do not share a batch.
 	Lane int
 	// Keep says what is kept beyond the answer at the exit taken.
 	Keep Keep

@@ -10,7 +10,7 @@ import (
 
 func TestUnknownIdsAreRefused(t *testing.T) {
 	n := networks(t)["encoder"] // a vocabulary of 20
-	e, err := compile.NewEngine(&compile.Device{Backend: testbackend.Go(t), Workers: 1}, n, weightsOf(n, 1), []int{1}, []int{16, 32})
+	e, err := compile.NewEngine(&compile.Device{Backend: testbackend.Go(t), Workers: 1}, n, weightsOf(n, 1), []int{16, 32}, [][]int{{1}, {1}})
 	if err != nil {
 		t.Fatal(err)
 	}

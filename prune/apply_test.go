@@ -79,7 +79,7 @@ func answers(t *testing.T, b *bundle.Bundle, deepest int) [][][]float32 {
 		t.Fatal(err)
 	}
 	defer device.Close()
-	runtime, err := layarun.New(b, device, layarun.Options{Buckets: []int{4}})
+	runtime, err := layarun.New(b, device, layarun.Options{Buckets: [][]int{{4}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,10 +10,10 @@ import (
 // free is a network that costs nothing: what is left is the scheduler.
 type free struct{ scores []exit.Scores }
 
-func (f *free) Depths() []int  { return []int{0, 2, 4, 6} }
-func (f *free) Buckets() []int { return []int{1, 2, 4, 8, 16, 32} }
-func (f *free) Workers() int   { return 1 }
-func (f *free) Release(int)    {}
+func (f *free) Depths() []int    { return []int{0, 2, 4, 6} }
+func (f *free) Buckets() [][]int { return [][]int{{1, 2, 4, 8, 16, 32}} }
+func (f *free) Workers() int     { return 1 }
+func (f *free) Release(int)      {}
 
 func (f *free) Run(_, segment int, batch []int) ([]exit.Scores, error) {
 	for i, id := range batch {

@@ -11,7 +11,7 @@
 //	                   ─▶ Run(1) ─▶ rule ─┬─ leaves ──▶ deliver
 //	                                      └─ stays ──▶ queue 2 …        (a queue per segment and lane)
 //
-// A lane is a length bucket: samples of one lane can share a batch. A queue holds the survivors of several arrivals, in
+// A lane is a length bucket: samples of one lane can share a batch, and each lane has batch sizes of its own. A queue holds the survivors of several arrivals, in
 // the order in which they were admitted, so batches are refilled where samples left. Workers, one for every batch that
 // the device can run side by side, run one batch after another. They never wait for a batch to fill: with anything
 // queued, all are busy.
@@ -19,7 +19,7 @@
 // # Which batch is next
 //
 //  1. A queue that was passed over too often, if there is one; see below.
-//  2. Else the deepest queue that fills the largest bucket: deep samples are nearest to their answer.
+//  2. Else the deepest queue that fills the largest bucket of its lane: deep samples are nearest to their answer.
 //  3. Else the queue where most samples wait; of several, that of the sample that was admitted first.
 //
 // Each launch has a price of its own, so fuller batches are what step 3 is for. Taking the oldest sample first instead was

@@ -11,10 +11,10 @@ import (
 // digits is a network of two segments, exits at depths 0 and 3, whose states are numbers; it is sure of small ones at once.
 type digits struct{}
 
-func (digits) Depths() []int  { return []int{0, 3} }
-func (digits) Buckets() []int { return []int{1, 4} }
-func (digits) Workers() int   { return 1 }
-func (digits) Release(int)    {}
+func (digits) Depths() []int    { return []int{0, 3} }
+func (digits) Buckets() [][]int { return [][]int{{1, 4}} }
+func (digits) Workers() int     { return 1 }
+func (digits) Release(int)      {}
 
 func (digits) Run(_, segment int, batch []int) ([]exit.Scores, error) {
 	scores := make([]exit.Scores, len(batch))

@@ -20,8 +20,9 @@ type state struct {
 // fake is a network without tensors. It checks that every sample passes every segment once, in order, in batches of one
 // lane that fit, and is released once.
 type fake struct {
-	depths, buckets []int
-	workers         int // 0 is 1
+	depths  []int
+	buckets [][]int // by lane
+	workers int     // 0 is 1
 	// finish, if set, holds up each batch until a value is received; an error fails the batch.
 	finish chan error
 	// hold, if set, does the same for one batch.
@@ -34,9 +35,9 @@ type fake struct {
 	faults []string
 }
 
-func (f *fake) Depths() []int  { return f.depths }
-func (f *fake) Buckets() []int { return f.buckets }
-func (f *fake) Workers() int   { return max(f.workers, 1) }
+func (f *fake) Depths() []int    { return f.depths }
+func (f *fake) Buckets() [][]int { return f.buckets }
+func (f *fake) Workers() int     { return max(f.workers, 1) }
 
 func (f *fake) enter(id string, lane int, scores ...float64) *state {
 	f.mu.Lock()
@@ -79,7 +80,7 @@ func (f *fake) Run(first, last int, batch []*state) ([]exit.Scores, error) {
 func (f *fake) run(first, last int, batch []*state) []exit.Scores {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(batch) == 0 || len(batch) > slices.Max(f.buckets) || last < first {
+	if len(batch) == 0 || len(batch) > slices.Max(f.buckets[batch[0].lane]) || last < first {
 		f.fault("segments %d to %d ran %d samples", first, last, len(batch))
 	}
 	scores := make([]exit.Scores, len(batch))

@@ -29,7 +29,7 @@ func (w *watched) Value(any) any { return nil }
 
 // A context may outlive millions of calls: none leaves anything behind in it.
 func TestContextIsLetGo(t *testing.T) {
-	net := &fake{depths: []int{3}, buckets: []int{1}}
+	net := &fake{depths: []int{3}, buckets: [][]int{{1}}}
 	s := start(t, net, 0)
 	ctx := &watched{Context: t.Context()}
 	for i := range 3 {
@@ -46,7 +46,7 @@ func TestContextIsLetGo(t *testing.T) {
 
 // An idle scheduler holds no state of a sample that it has delivered: states stand for device memory.
 func TestStatesAreLetGo(t *testing.T) {
-	net := &fake{depths: []int{0, 3}, buckets: []int{1, 4}}
+	net := &fake{depths: []int{0, 3}, buckets: [][]int{{1, 4}}}
 	s := start(t, net, 0)
 	var states []weak.Pointer[state]
 	net.started = func(_, _ int, batch []*state) {

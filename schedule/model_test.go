@@ -48,6 +48,9 @@ type subject struct {
 
 type queueKey struct{ segment, lane int }
 
+// lanes of the network.
+const lanes = 2
+
 func keyOf(s *subject) queueKey { return queueKey{s.segment, s.lane} }
 
 type limits struct {
@@ -92,8 +95,10 @@ func newMachine(t *rapid.T) *machine {
 	m := &machine{passed: map[queueKey]int{}, holds: map[string]chan error{}, want: map[string]string{}, got: map[string]string{}}
 	m.net = &fake{
 		depths:  sorted(rapid.SliceOfNDistinct(rapid.IntRange(0, 6), 1, 4, rapid.ID).Draw(t, "depths")),
-		buckets: sorted(rapid.SliceOfNDistinct(rapid.IntRange(1, 5), 1, 3, rapid.ID).Draw(t, "buckets")),
 		workers: rapid.IntRange(1, 3).Draw(t, "workers"),
+	}
+	for range lanes {
+		m.net.buckets = append(m.net.buckets, sorted(rapid.SliceOfNDistinct(rapid.IntRange(1, 5), 1, 3, rapid.ID).Draw(t, "buckets")))
 	}
 	m.net.hold = func(batch []*state) error {
 		finish := make(chan error)
@@ -135,7 +140,7 @@ func (m *machine) submit(t *rapid.T) {
 	call := &submission{cancel: cancel}
 	var jobs []schedule.Job[*state]
 	for range rapid.IntRange(1, 7).Draw(t, "jobs") {
-		s := &subject{id: fmt.Sprint("s", m.created), call: call, rule: rule, lane: rapid.IntRange(5, 6).Draw(t, "lane")}
+		s := &subject{id: fmt.Sprint("s", m.created), call: call, rule: rule, lane: rapid.IntRange(0, lanes-1).Draw(t, "lane")}
 		s.scores = rapid.SliceOfN(rapid.SampledFrom([]float64{-1, 0, .25, .5, 1}), len(depths), len(depths)).Draw(t, "scores")
 		if rapid.IntRange(0, 4).Draw(t, "hurry") == 0 {
 			s.deadline = time.Now().Add(time.Duration(rapid.IntRange(1, 30).Draw(t, "within")) * time.Millisecond)
@@ -202,11 +207,10 @@ func (m *machine) next() {
 	if len(queues) == 0 {
 		return
 	}
-	largest := slices.Max(m.net.buckets)
 	chosen := slices.MaxFunc(slices.Collect(maps.Values(queues)), func(a, b []*subject) int {
-		return slices.Compare(m.rank(a, len(queues), largest), m.rank(b, len(queues), largest))
+		return slices.Compare(m.rank(a, len(queues)), m.rank(b, len(queues)))
 	})
-	batch := chosen[:m.share(len(chosen), idle)]
+	batch := chosen[:m.share(chosen, idle)]
 	m.waiting = slices.DeleteFunc(m.waiting, func(s *subject) bool { return slices.Contains(batch, s) })
 	for key := range queues {
 		m.passed[key]++
@@ -217,25 +221,26 @@ func (m *machine) next() {
 	m.next()
 }
 
-// share is how many of the n samples of a queue a batch takes: its part of all that waits, filled up to a bucket.
-func (m *machine) share(n, idle int) int {
+// share is how many samples of a queue a batch takes: its part of all that waits, filled up to a bucket.
+func (m *machine) share(queue []*subject, idle int) int {
+	buckets := m.net.buckets[queue[0].lane]
 	part := (len(m.waiting) + idle - 1) / idle
-	for _, bucket := range m.net.buckets {
+	for _, bucket := range buckets {
 		if bucket >= part {
-			return min(n, bucket)
+			return min(len(queue), bucket)
 		}
 	}
-	return min(n, slices.Max(m.net.buckets))
+	return min(len(queue), slices.Max(buckets))
 }
 
 // rank orders queues by the rule of the package comment: the largest runs next.
-func (m *machine) rank(queue []*subject, queues, largest int) []int {
+func (m *machine) rank(queue []*subject, queues int) []int {
 	head := queue[0]
 	age := len(m.waiting) - slices.Index(m.waiting, head)
 	if passed := m.passed[keyOf(head)]; passed >= 4*queues {
 		return []int{2, passed, age}
 	}
-	if len(queue) >= largest {
+	if len(queue) >= slices.Max(m.net.buckets[head.lane]) {
 		return []int{1, head.segment, age}
 	}
 	return []int{0, len(queue), age}

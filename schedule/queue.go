@@ -15,7 +15,7 @@ type sample[S any] struct {
 	index    int // of the job in its call
 	rule     *Rule
 	deadline time.Time
-	lane     int    // column of the sample's queues
+	lane     int
 	seq      uint64 // order of admission
 }
 
@@ -23,34 +23,33 @@ type sample[S any] struct {
 type queue[S any] struct {
 	ring[sample[S]]
 	segment int
+	lane    int
 	since   uint64 // turns begun when it was last served or, if later, began to wait
 }
 
 // queues holds the waiting samples. It is a plain value: no lock, no clock.
 type queues[S any] struct {
-	bySegment [][]queue[S] // [segment][lane column]
-	columns   map[int]int  // lane -> column, in order of appearance
-	buckets   []int
-	largest   int    // the largest bucket
-	turns     uint64 // batches begun
+	bySegment [][]queue[S] // [segment][lane]
+	buckets   [][]int      // by lane
+	turns     uint64       // batches begun
 	admitted  uint64
 }
 
-func newQueues[S any](segments int, buckets []int) queues[S] {
-	return queues[S]{bySegment: make([][]queue[S], segments), columns: map[int]int{}, buckets: buckets, largest: buckets[len(buckets)-1]}
-}
-
-// admit puts a new sample of the lane into the first segment's queue.
-func (q *queues[S]) admit(lane int, s sample[S]) {
-	column, ok := q.columns[lane]
-	if !ok {
-		column = len(q.columns)
-		q.columns[lane] = column
-		for i := range q.bySegment {
-			q.bySegment[i] = append(q.bySegment[i], queue[S]{segment: i})
+func newQueues[S any](segments int, buckets [][]int) queues[S] {
+	q := queues[S]{bySegment: make([][]queue[S], segments), buckets: buckets}
+	for i := range q.bySegment {
+		for lane := range buckets {
+			q.bySegment[i] = append(q.bySegment[i], queue[S]{segment: i, lane: lane})
 		}
 	}
-	s.lane = column
+	return q
+}
+
+// largest is the largest batch of a lane.
+func (q *queues[S]) largest(lane int) int { return q.buckets[lane][len(q.buckets[lane])-1] }
+
+// admit puts a new sample into the first segment's queue.
+func (q *queues[S]) admit(s sample[S]) {
 	s.seq = q.admitted
 	q.admitted++
 	q.push(0, s)
@@ -79,7 +78,7 @@ func (q *queues[S]) pick() *queue[S] {
 			if passed == nil || c.since < passed.since || c.since == passed.since && c.olderThan(passed) {
 				passed = c
 			}
-			if c.len() >= q.largest && (full == nil || full.segment == i && c.olderThan(full)) {
+			if c.len() >= q.largest(lane) && (full == nil || full.segment == i && c.olderThan(full)) {
 				full = c
 			}
 			if most == nil || c.len() > most.len() || c.len() == most.len() && c.olderThan(most) {
@@ -108,7 +107,7 @@ func (q *queues[S]) begin(c *queue[S]) {
 // share is how many samples of c, which is not empty, the next batch takes when idle workers are free, the one that asks
 // among them: its part of all that waits, so that none stays idle, filled up to a bucket.
 func (q *queues[S]) share(c *queue[S], idle int) int {
-	n := min(c.len(), q.largest)
+	n := min(c.len(), q.largest(c.lane))
 	total := 0
 	for segment := range q.bySegment {
 		total += q.waiting(segment)
@@ -117,8 +116,8 @@ func (q *queues[S]) share(c *queue[S], idle int) int {
 	if part >= n {
 		return n
 	}
-	at, _ := slices.BinarySearch(q.buckets, part)
-	return min(n, q.buckets[at])
+	at, _ := slices.BinarySearch(q.buckets[c.lane], part)
+	return min(n, q.buckets[c.lane][at])
 }
 
 // any reports whether a sample waits.

@@ -77,7 +77,7 @@ func TestRule(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		net := &fake{depths: exits, buckets: []int{1}}
+		net := &fake{depths: exits, buckets: [][]int{{1}}}
 		got := solo(t, net, schedule.Job[*state]{State: net.enter("a", 0, scores...), Rule: rule})
 		wantDepth, wantForced := want(p, exits, scores, minExit, maxExit)
 		if got.Err != nil || got.Depth != wantDepth || got.Forced != wantForced {
@@ -132,7 +132,7 @@ func TestNotFinite(t *testing.T) {
 		{anywhere, []float64{-1, -1, -1}, "0 schedule: the answer is not finite"},
 		{atMost2, []float64{.5, -1, .5}, "0 schedule: the answer is not finite"},
 	} {
-		net := &fake{depths: depths, buckets: []int{1}}
+		net := &fake{depths: depths, buckets: [][]int{{1}}}
 		r := solo(t, net, schedule.Job[*state]{State: net.enter("a", 0, c.scores...), Rule: c.rule})
 		if got := fmt.Sprint(r.Depth, " ", r.Err); got != c.want {
 			t.Errorf("scores %v: got %q, want %q", c.scores, got, c.want)

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "rewrite the outputs in testdata")
 
 // TestScenarios plays testdata/*.txt. A file is a list of blocks: commands, a line of four dashes, and what happened.
 //
-//	network depths=0,2,4 buckets=1,4 capacity=8
+//	network depths=0,2,4 buckets=1,4/1,2 capacity=8    # the buckets of lane 0 and those of lane 1
 //	submit a,b lane=1 scores=.2,.9,.9 at=.8 min=0 max=4 within=10ms   # at: the policy's threshold, none is never
 //	finish [fail]      lets the batch that is running end; finish 3 lets three end, one after another
 //	pass 5ms           lets time pass
@@ -164,7 +164,10 @@ func (p *player) command(name string, args []string) {
 }
 
 func (p *player) network(options map[string]string) {
-	p.net = &fake{depths: ints(options["depths"]), buckets: ints(options["buckets"]), finish: make(chan error)}
+	p.net = &fake{depths: ints(options["depths"]), finish: make(chan error)}
+	for sizes := range strings.SplitSeq(options["buckets"], "/") {
+		p.net.buckets = append(p.net.buckets, ints(sizes))
+	}
 	p.net.started = func(first, last int, batch []*state) {
 		var names []string
 		for _, s := range batch {

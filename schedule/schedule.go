@@ -25,12 +25,12 @@ type Segments[S any] interface {
 	// Depths lists the depth reached after each segment, strictly ascending; the last is the network's depth. The
 	// network's exits are among them.
 	Depths() []int
-	// Buckets lists the batch sizes that are compiled, strictly ascending.
-	Buckets() []int
+	// Buckets lists for every lane the batch sizes that are compiled, strictly ascending.
+	Buckets() [][]int
 	// Workers is how many batches can run side by side, at least 1: the cores of a CPU that executes in the calling
 	// thread, 1 for an accelerator that runs one thing after another.
 	Workers() int
-	// Run takes samples of one lane, at most the largest bucket, through the segments first to last: their states become
+	// Run takes samples of one lane, at most its largest bucket, through the segments first to last: their states become
 	// those after it. It returns the scores of the exit there, one per sample, in order; no sample may leave on the way.
 	// An error fails every sample of the batch and no other, and their states are given up. Run must not keep the slice.
 	// Up to Workers calls overlap, each with samples of its own.
@@ -42,7 +42,7 @@ type Segments[S any] interface {
 // Job is one sample on its way in. A submitted state belongs to the scheduler, which releases it.
 type Job[S any] struct {
 	State S
-	// Lane is the sample's length bucket. Only samples of one lane share a batch.
+	// Lane is the sample's length bucket, an index of Buckets. Only samples of one lane share a batch.
 	Lane int
 	// Rule says where the sample leaves; nil is the last depth. Jobs may share one.
 	Rule *Rule

@@ -19,7 +19,7 @@ import (
 type Scheduler[S any] struct {
 	segments Segments[S]
 	depths   []int
-	buckets  []int
+	largest  int // the largest bucket of all
 	full     *Rule
 	capacity int
 	workers  int
@@ -41,12 +41,19 @@ type Scheduler[S any] struct {
 // New starts a scheduler that holds at most capacity samples at a time. 0 stands for one largest bucket per segment and
 // one more for every worker: with that many samples of one lane inside, some queue fills a batch while the others run.
 func New[S any](segments Segments[S], capacity int) (*Scheduler[S], error) {
-	depths, buckets := slices.Clone(segments.Depths()), slices.Clone(segments.Buckets())
+	depths, buckets := slices.Clone(segments.Depths()), segments.Buckets()
 	if len(depths) == 0 || depths[0] < 0 || !ascending(depths) {
 		return nil, fmt.Errorf("schedule: depths are %v, want at least one, >= 0 and ascending", depths)
 	}
-	if len(buckets) == 0 || buckets[0] < 1 || !ascending(buckets) {
-		return nil, fmt.Errorf("schedule: buckets are %v, want at least one, >= 1 and ascending", buckets)
+	if len(buckets) == 0 {
+		return nil, fmt.Errorf("schedule: there are no buckets, want those of at least one lane")
+	}
+	largest := 0
+	for lane, sizes := range buckets {
+		if len(sizes) == 0 || sizes[0] < 1 || !ascending(sizes) {
+			return nil, fmt.Errorf("schedule: buckets of lane %d are %v, want at least one, >= 1 and ascending", lane, sizes)
+		}
+		largest = max(largest, sizes[len(sizes)-1])
 	}
 	if capacity < 0 {
 		return nil, fmt.Errorf("schedule: capacity is %d, want at least 1, or 0 for the default", capacity)
@@ -55,13 +62,14 @@ func New[S any](segments Segments[S], capacity int) (*Scheduler[S], error) {
 	if workers < 1 {
 		return nil, fmt.Errorf("schedule: workers is %d, want at least 1", workers)
 	}
-	largest, depth := buckets[len(buckets)-1], depths[len(depths)-1]
+	depth := depths[len(depths)-1]
 	full, err := NewRule(exit.Full(), depths, 0, depth)
 	if err != nil {
 		return nil, err
 	}
 	s := &Scheduler[S]{
-		segments: segments, depths: depths, buckets: buckets, full: full,
+		segments: segments, depths: depths, full: full,
+		largest:  largest,
 		capacity: cmp.Or(capacity, largest*(len(depths)+workers)),
 		stopped:  make(chan struct{}),
 		workers:  workers,
@@ -162,7 +170,7 @@ func (s *Scheduler[S]) admit(c *call[S], jobs []Job[S]) (n int, err error) {
 			break
 		}
 		more := 1
-		for limit := min(len(jobs)-n, s.queues.largest); more < limit && s.room.TryAcquire(1); {
+		for limit := min(len(jobs)-n, s.largest); more < limit && s.room.TryAcquire(1); {
 			more++
 		}
 		if err = s.push(c, n, jobs[n:n+more]); err != nil {
@@ -183,8 +191,8 @@ func (s *Scheduler[S]) push(c *call[S], first int, jobs []Job[S]) error {
 		return ErrClosed
 	}
 	for i, job := range jobs {
-		s.queues.admit(job.Lane, sample[S]{
-			state: job.State, call: c, index: first + i, rule: cmp.Or(job.Rule, s.full), deadline: job.Deadline,
+		s.queues.admit(sample[S]{
+			state: job.State, call: c, index: first + i, rule: cmp.Or(job.Rule, s.full), deadline: job.Deadline, lane: job.Lane,
 		})
 		s.expire(job.Deadline)
 	}

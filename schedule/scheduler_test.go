@@ -35,17 +35,19 @@ func finished(t testing.TB, s *schedule.Scheduler[*state], net *fake) {
 
 func TestNewRefuses(t *testing.T) {
 	for _, c := range []struct {
-		depths, buckets []int
-		capacity        int
-		want            string
+		depths   []int
+		buckets  [][]int
+		capacity int
+		want     string
 	}{
-		{nil, []int{1}, 0, "depths are [], want at least one"},
-		{[]int{-1, 2}, []int{1}, 0, "depths are [-1 2]"},
-		{[]int{0, 2, 2}, []int{1}, 0, "depths are [0 2 2]"},
-		{[]int{2}, nil, 0, "buckets are [], want at least one"},
-		{[]int{2}, []int{0, 1}, 0, "buckets are [0 1]"},
-		{[]int{2}, []int{4, 1}, 0, "buckets are [4 1]"},
-		{[]int{2}, []int{1}, -1, "capacity is -1, want at least 1"},
+		{nil, [][]int{{1}}, 0, "depths are [], want at least one"},
+		{[]int{-1, 2}, [][]int{{1}}, 0, "depths are [-1 2]"},
+		{[]int{0, 2, 2}, [][]int{{1}}, 0, "depths are [0 2 2]"},
+		{[]int{2}, nil, 0, "there are no buckets"},
+		{[]int{2}, [][]int{{1}, nil}, 0, "buckets of lane 1 are [], want at least one"},
+		{[]int{2}, [][]int{{0, 1}}, 0, "buckets of lane 0 are [0 1]"},
+		{[]int{2}, [][]int{{1, 4}, {4, 1}}, 0, "buckets of lane 1 are [4 1]"},
+		{[]int{2}, [][]int{{1}}, -1, "capacity is -1, want at least 1"},
 	} {
 		s, err := schedule.New(&fake{depths: c.depths, buckets: c.buckets}, c.capacity)
 		if s != nil || err == nil || !strings.Contains(err.Error(), c.want) {
@@ -56,7 +58,7 @@ func TestNewRefuses(t *testing.T) {
 
 // Do takes more jobs than there is room for, and nil rules go to the last depth.
 func TestDoMoreThanRoom(t *testing.T) {
-	net := &fake{depths: []int{0, 3}, buckets: []int{1, 4}}
+	net := &fake{depths: []int{0, 3}, buckets: [][]int{{1, 4}}}
 	s := start(t, net, 5)
 	jobs := make([]schedule.Job[*state], 23)
 	for i := range jobs {
@@ -86,7 +88,7 @@ func TestDoMoreThanRoom(t *testing.T) {
 // When the context ends, Do delivers the rest, inside or not, with its error and returns it.
 func TestDoCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := &fake{depths: []int{0, 3}, buckets: []int{2}, finish: make(chan error)}
+		net := &fake{depths: []int{0, 3}, buckets: [][]int{{2}}, finish: make(chan error)}
 		s := start(t, net, 3)
 		rule, err := schedule.NewRule(sure(1, 0, 3), net.depths, 0, 3)
 		if err != nil {
@@ -120,7 +122,7 @@ func TestDoCancelled(t *testing.T) {
 // All samples of this Do are inside when the context ends, so the error comes from the worker.
 func TestDoCancelledInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := &fake{depths: []int{3}, buckets: []int{1}, finish: make(chan error)}
+		net := &fake{depths: []int{3}, buckets: [][]int{{1}}, finish: make(chan error)}
 		s := start(t, net, 0)
 		jobs := []schedule.Job[*state]{{State: net.enter("a", 0, 1)}, {State: net.enter("b", 0, 1)}}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -140,7 +142,7 @@ func TestDoCancelledInside(t *testing.T) {
 }
 
 func TestAfterClose(t *testing.T) {
-	net := &fake{depths: []int{3}, buckets: []int{1}}
+	net := &fake{depths: []int{3}, buckets: [][]int{{1}}}
 	s := start(t, net, 0)
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -174,7 +176,7 @@ func TestHardSampleAmongEasyOnes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		net := &fake{depths: depths, buckets: []int{1, 4}, finish: make(chan error)}
+		net := &fake{depths: depths, buckets: [][]int{{1, 4}}, finish: make(chan error)}
 		batches := 0
 		net.started = func(int, int, []*state) { batches++ }
 		s := start(t, net, 64)
@@ -218,7 +220,7 @@ func TestManyCallers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	net := &fake{depths: depths, buckets: []int{1, 2, 8}}
+	net := &fake{depths: depths, buckets: [][]int{{1, 2, 8}, {1, 3}}}
 	s := start(t, net, 16)
 	var wg sync.WaitGroup
 	for caller := range 8 {

@@ -37,12 +37,13 @@ func (s *Scheduler[S]) Stats() Stats {
 	return snap
 }
 
-// count records a batch of n samples through the segments first to last.
-func (s *Scheduler[S]) count(first, last, n int) {
-	i, _ := slices.BinarySearch(s.buckets, n)
+// count records a batch of n samples of a lane through the segments first to last.
+func (s *Scheduler[S]) count(first, last, lane, n int) {
+	buckets := s.queues.buckets[lane]
+	i, _ := slices.BinarySearch(buckets, n)
 	for segment := first; segment <= last; segment++ {
 		s.stats.Batches[segment]++
 		s.stats.Rows[segment] += int64(n)
-		s.stats.Padding[segment] += int64(s.buckets[i] - n)
+		s.stats.Padding[segment] += int64(buckets[i] - n)
 	}
 }

@@ -154,7 +154,7 @@ func (s *Scheduler[S]) run(t *turn[S]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.busy--
-	s.count(t.first, t.last, len(t.batch))
+	s.count(t.first, t.last, t.batch[0].lane, len(t.batch))
 	now := s.now()
 	for i, smp := range t.batch {
 		if err != nil {

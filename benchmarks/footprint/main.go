@@ -141,7 +141,7 @@ func executables(ctx context.Context, device *compile.Device) (result.Executable
 	if err != nil {
 		return x, err
 	}
-	engine, err := compile.NewEngine(device, network, layer.NewWeights(network.Params(), 1), x.Buckets, x.Lengths)
+	engine, err := compile.NewEngine(device, network, layer.NewWeights(network.Params(), 1), x.Lengths, [][]int{x.Buckets})
 	if err != nil {
 		return x, err
 	}

@@ -33,9 +33,9 @@ func (r *rehearsal) Depths() []int {
 	return depths
 }
 
-func (r *rehearsal) Buckets() []int { return r.costs.Buckets }
-func (r *rehearsal) Workers() int   { return r.workers }
-func (r *rehearsal) Release(int)    {}
+func (r *rehearsal) Buckets() [][]int { return [][]int{r.costs.Buckets} }
+func (r *rehearsal) Workers() int     { return r.workers }
+func (r *rehearsal) Release(int)      {}
 
 func (r *rehearsal) Run(first, last int, batch []int) ([]exit.Scores, error) {
 	bucket, _ := slices.BinarySearch(r.costs.Buckets, len(batch))

@@ -61,7 +61,7 @@ func newStages(w *workload.Workload, device *compile.Device) (*stages, error) {
 		for range s.widths {
 			times := make([][][]float64, len(spans))
 			for i := range times {
-				times[i] = make([][]float64, len(e.Buckets()))
+				times[i] = make([][]float64, len(e.Buckets()[0]))
 			}
 			s.ms[form] = append(s.ms[form], times)
 		}
@@ -82,7 +82,7 @@ func (s *stages) depths() []int {
 func (s *stages) round() error {
 	for form := range s.ms {
 		for width, n := range s.widths {
-			for b := range s.engine.Buckets() {
+			for b := range s.engine.Buckets()[0] {
 				if err := s.beside(form, width, n, b); err != nil {
 					return err
 				}
@@ -137,7 +137,7 @@ func (s *stages) beside(form, width, n, bucket int) error {
 
 // pass takes one batch through all spans and returns the ms of each.
 func (s *stages) pass(form, bucket int) ([]float64, error) {
-	size := s.engine.Buckets()[bucket]
+	size := s.engine.Buckets()[0][bucket]
 	batch, err := s.work.Samples(s.engine, int(s.next.Add(int64(size)))%s.work.Len(), size)
 	if err != nil {
 		return nil, err
@@ -158,7 +158,7 @@ func (s *stages) pass(form, bucket int) ([]float64, error) {
 
 // costs are the medians of all rounds.
 func (s *stages) costs(form int) (oracle.Costs, error) {
-	c := oracle.Costs{Buckets: s.engine.Buckets(), Widths: s.widths}
+	c := oracle.Costs{Buckets: s.engine.Buckets()[0], Widths: s.widths}
 	for _, spans := range s.ms[form] {
 		var times [][]float64
 		for _, buckets := range spans {

@@ -160,11 +160,7 @@ func (m *measurement) time(ctx context.Context, b *bundle.Bundle, certified []re
 			queries = append(queries, layarun.Request{Policy: c.Policy.Name})
 		}
 	}
-	buckets, _, err := layarun.MeasureBuckets(ctx, b, m.device, nil)
-	if err != nil {
-		return nil, err
-	}
-	r, err := layarun.New(b, m.device, layarun.Options{Buckets: buckets})
+	r, err := layarun.Tune(ctx, b, m.device, layarun.Options{}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -134,7 +134,7 @@ func point(ctx context.Context, w *workload.Workload, batch, repetitions int, wa
 
 // engineOnly runs the engine's segments in one go, without the scheduler: batches of the largest bucket one after another.
 func engineOnly(w *workload.Workload, e *compile.Engine) eval.Candidate {
-	last, largest := len(e.Depths())-1, slices.Max(e.Buckets())
+	last, largest := len(e.Depths())-1, slices.Max(e.Buckets()[0])
 	return eval.Candidate{Name: "engine", Compiled: e.Executables, Predict: func(_ context.Context, from, to int) error {
 		for ; from < to; from += largest {
 			batch, err := w.Samples(e, from, min(largest, to-from))

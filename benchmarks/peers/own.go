@@ -28,11 +28,7 @@ func newOwn(ctx context.Context, n *network, device *compile.Device) (*own, erro
 	if n.certified != nil {
 		b.Policies = []exit.Policy{n.certified.Policy}
 	}
-	buckets, _, err := layarun.MeasureBuckets(ctx, b, device, nil)
-	if err != nil {
-		return nil, err
-	}
-	r, err := layarun.New(b, device, layarun.Options{Buckets: buckets})
+	r, err := layarun.Tune(ctx, b, device, layarun.Options{}, nil)
 	if err != nil {
 		return nil, err
 	}

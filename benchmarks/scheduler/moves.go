@@ -31,10 +31,10 @@ func newFree(workers int) *free {
 	return f
 }
 
-func (f *free) Depths() []int  { return []int{0, 2, 4, 6} }
-func (f *free) Buckets() []int { return []int{1, 2, 4, 8, 16, 32} }
-func (f *free) Workers() int   { return f.workers }
-func (f *free) Release(int)    {}
+func (f *free) Depths() []int    { return []int{0, 2, 4, 6} }
+func (f *free) Buckets() [][]int { return [][]int{{1, 2, 4, 8, 16, 32}} }
+func (f *free) Workers() int     { return f.workers }
+func (f *free) Release(int)      {}
 
 func (f *free) Run(_, segment int, batch []int) ([]exit.Scores, error) {
 	scores := f.scores[int(f.next.Add(1))%len(f.scores)]

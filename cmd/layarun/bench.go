@@ -150,7 +150,6 @@ type benched struct {
 
 func (a *app) bench(ctx context.Context, dir, data string, o benchOptions) (err error) {
 	var set *dataset.Set
-	var t tuned
 	b, r, err := a.openRuntimeWith(dir, func(b *bundle.Bundle, device *compile.Device) (r *layarun.Runtime, err error) {
 		if err := o.choosePolicies(b); err != nil {
 			return nil, err
@@ -158,14 +157,14 @@ func (a *app) bench(ctx context.Context, dir, data string, o benchOptions) (err 
 		if set, err = a.benchSamples(ctx, b, data, o); err != nil {
 			return nil, err
 		}
-		r, t, err = a.openTuned(ctx, b, device, serve.DefaultOptions().MaxSamples)
-		return r, err
+		return a.tune(ctx, b, device, serve.DefaultOptions().MaxSamples)
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if err := a.warm(ctx, r.Runtime, &t); err != nil {
+	t, err := a.warm(ctx, r.Runtime)
+	if err != nil {
 		return err
 	}
 	o.load.Samples = set.Len()

@@ -79,7 +79,7 @@ func (a *app) showBenched(r benched) error {
 	turn := time.Duration(r.Turn * float64(time.Second)).Round(time.Millisecond)
 	fmt.Fprintf(a.out, "%s: network %.12s, %d samples of %s\n%s\n", r.Model, r.Digest, r.Samples, r.Data, r.Machine.With(r.Backend))
 	fmt.Fprintf(a.out, "batches of %s, as serve runs them; medians of %d rounds (least–greatest), turns of %v\n",
-		strings.Trim(fmt.Sprint(r.Buckets), "[]"), r.Rounds, turn)
+		sizes(r.Lanes...), r.Rounds, turn)
 	for _, l := range r.Loads {
 		s := l.Sheet()
 		fmt.Fprintf(a.out, "\n%s\n", s.Caption)

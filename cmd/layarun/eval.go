@@ -199,13 +199,11 @@ func (a *app) openNetworks(ctx context.Context, device *compile.Device, dirs []s
 		if slices.ContainsFunc(all, func(n network) bool { return n.Name == b.Name }) {
 			b.Name = dir
 		}
-		var options layarun.Options
+		open := func() (*layarun.Runtime, error) { return layarun.New(b, device, layarun.Options{}) }
 		if timed {
-			if options.Buckets, _, err = layarun.MeasureBuckets(ctx, b, device, nil); err != nil {
-				return all, nil, err
-			}
+			open = func() (*layarun.Runtime, error) { return layarun.Tune(ctx, b, device, layarun.Options{}, nil) }
 		}
-		runtime, err := layarun.New(b, device, options)
+		runtime, err := open()
 		if err != nil {
 			return all, nil, err
 		}

@@ -27,7 +27,7 @@ type predictOptions struct {
 }
 
 // predictBuckets are fewer than those of a server: compiling on first use costs a short run more than padding does.
-var predictBuckets = []int{1, 8, 32}
+var predictBuckets = [][]int{{1, 8, 32}}
 
 func newPredictCmd(a *app) *cobra.Command {
 	var o predictOptions

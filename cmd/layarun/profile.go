@@ -168,7 +168,7 @@ func (a *app) observe(ctx context.Context, what string, b *bundle.Bundle, device
 // else from q.
 func (a *app) predictAll(ctx context.Context, what string, b *bundle.Bundle, device *compile.Device, set *dataset.Set, q layarun.Request,
 	take func([]layarun.Answer)) (err error) {
-	runtime, err := layarun.New(b, device, layarun.Options{Buckets: []int{32}}) // one size: fewer executables to compile
+	runtime, err := layarun.New(b, device, layarun.Options{Buckets: [][]int{{32}}}) // one size: fewer executables to compile
 	if err != nil {
 		return err
 	}

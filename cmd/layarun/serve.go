@@ -70,35 +70,44 @@ type served struct {
 
 // tuned is how a runtime was made ready to serve.
 type tuned struct {
-	Buckets     []int          `json:"buckets"`      // batch sizes that are compiled
-	Costs       []compile.Cost `json:"bucket_costs"` // what the whole network takes at the sizes that were tried
+	Lanes       []layarun.Lane `json:"lanes"`
 	Executables int            `json:"executables"`
-	Seconds     float64        `json:"compile_seconds"`
+	Seconds     float64        `json:"compile_seconds"`        // without those that measuring compiled
 	Memory      int64          `json:"memory_bytes,omitempty"` // resident, where the system tells
 }
 
-// openTuned makes a runtime of the batch sizes that pay on the device, with room for two of the largest requests.
-func (a *app) openTuned(ctx context.Context, b *bundle.Bundle, device *compile.Device, maxSamples int) (r *layarun.Runtime, t tuned, err error) {
-	if t.Buckets, t.Costs, err = a.measureBuckets(ctx, b, device); err != nil {
-		return nil, t, err
+// sizes are the batch sizes of the lanes in words.
+func sizes(lanes ...layarun.Lane) string {
+	var all []string
+	for _, l := range lanes {
+		text := strings.Trim(fmt.Sprint(l.Buckets), "[]")
+		if l.Length > 0 {
+			text += fmt.Sprintf(" up to %d tokens", l.Length)
+		}
+		all = append(all, text)
 	}
-	r, err = layarun.New(b, device, layarun.Options{Buckets: t.Buckets, Capacity: 2 * maxSamples})
-	return r, t, err
+	return strings.Join(all, ", ")
 }
 
-// measureBuckets finds the batch sizes that pay on this device.
-func (a *app) measureBuckets(ctx context.Context, b *bundle.Bundle, device *compile.Device) ([]int, []compile.Cost, error) {
+// tune makes a runtime of the batch sizes that pay on the device, with room for two of the largest requests.
+func (a *app) tune(ctx context.Context, b *bundle.Bundle, device *compile.Device, maxSamples int) (*layarun.Runtime, error) {
 	bar := a.progress("measuring batch sizes", false)
 	defer bar.Finish()
-	buckets, costs, err := layarun.MeasureBuckets(ctx, b, device, func(done, total int) { bar.Set(int64(done), int64(total)) })
+	r, err := layarun.Tune(ctx, b, device, layarun.Options{Capacity: 2 * maxSamples},
+		func(done, total int) { bar.Set(int64(done), int64(total)) })
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	bar.Finish()
-	one, last := costs[0], costs[slices.IndexFunc(costs, func(c compile.Cost) bool { return c.Batch == buckets[len(buckets)-1] })]
-	a.say("batches of %s: at depth %d a sample takes %.2f ms alone and %.2f ms among %d", strings.Trim(fmt.Sprint(buckets), "[]"),
-		b.Backbone.Depth(), one.Time.Seconds()*1e3, last.Time.Seconds()*1e3/float64(last.Batch), last.Batch)
-	return buckets, costs, nil
+	for _, l := range r.Lanes() {
+		time := func(bucket int) float64 { // ms per sample
+			c := l.Costs[slices.IndexFunc(l.Costs, func(c compile.Cost) bool { return c.Batch == bucket })]
+			return c.Time.Seconds() * 1e3 / float64(bucket)
+		}
+		least, most := l.Buckets[0], l.Buckets[len(l.Buckets)-1]
+		a.say("batches of %s: at depth %d a sample takes %.2f ms alone and %.2f ms among %d", sizes(l), b.Backbone.Depth(), time(least), time(most), most)
+	}
+	return r, nil
 }
 
 func (a *app) serve(ctx context.Context, dir, address string, o serve.Options) (err error) {
@@ -107,18 +116,19 @@ func (a *app) serve(ctx context.Context, dir, address string, o serve.Options) (
 		return err
 	}
 	defer listener.Close() // Serve has closed it already, unless it was never called
-	var t tuned
-	_, r, err := a.openRuntimeWith(dir, func(b *bundle.Bundle, device *compile.Device) (r *layarun.Runtime, err error) {
-		r, t, err = a.openTuned(ctx, b, device, o.MaxSamples)
-		return r, err
+	_, r, err := a.openRuntimeWith(dir, func(b *bundle.Bundle, device *compile.Device) (*layarun.Runtime, error) {
+		return a.tune(ctx, b, device, o.MaxSamples)
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	report := served{Model: r.Name(), Digest: r.Digest(), Backend: r.Backend(), tuned: t}
+	report := served{Model: r.Name(), Digest: r.Digest(), Backend: r.Backend()}
 	o.Version, o.Logger = readVersion().Version, slog.New(slog.NewTextHandler(a.err, nil))
-	o.Warm = func(ctx context.Context) error { return a.warm(ctx, r.Runtime, &report.tuned) }
+	o.Warm = func(ctx context.Context) (err error) {
+		report.tuned, err = a.warm(ctx, r.Runtime)
+		return err
+	}
 	o.Ready = func(address net.Addr, try string) {
 		report.Address, report.Try = address.String(), try
 		a.showServed(report)
@@ -146,20 +156,21 @@ func listen(address string) (net.Listener, error) {
 }
 
 // warm compiles everything, so that no request waits for it.
-func (a *app) warm(ctx context.Context, r *layarun.Runtime, t *tuned) error {
-	bar, start := a.progress("compiling", false), time.Now()
+func (a *app) warm(ctx context.Context, r *layarun.Runtime) (t tuned, err error) {
+	bar, start, measured := a.progress("compiling", false), time.Now(), r.Executables()
 	defer bar.Finish()
 	if err := r.Compile(ctx, func(done, total int) { bar.Set(int64(done), int64(total)) }); err != nil {
-		return err
+		return t, err
 	}
 	bar.Finish()
-	t.Executables, t.Seconds, t.Memory = r.Executables(), time.Since(start).Seconds(), residentMemory()
+	t = tuned{Lanes: r.Lanes(), Executables: r.Executables(), Seconds: time.Since(start).Seconds(), Memory: residentMemory()}
 	memory := ""
 	if t.Memory > 0 {
 		memory = fmt.Sprintf("; %d MiB of memory in use", t.Memory>>20)
 	}
-	a.say("%s on %s: %d executables compiled in %.1f s%s", r.Name(), r.Backend(), t.Executables, t.Seconds, memory)
-	return nil
+	a.say("%s on %s: %d executables, %d of them compiled in %.1f s, the others in measuring%s",
+		r.Name(), r.Backend(), t.Executables, t.Executables-measured, t.Seconds, memory)
+	return t, nil
 }
 
 // showServed says how to get an answer. Failing to write this is no reason to stop serving.

@@ -56,7 +56,7 @@ func TestServe(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("the end: %v", err)
 	}
-	if !strings.Contains(talk.String(), "executables compiled in") || !strings.Contains(talk.String(), "serve: draining") {
+	if !strings.Contains(talk.String(), "of them compiled in") || !strings.Contains(talk.String(), "serve: draining") {
 		t.Errorf("said %q", &talk)
 	}
 }

@@ -125,7 +125,7 @@ func (c *check) differ(a, b float64) { c.found.Difference = max(c.found.Differen
 
 // bucket answers all samples in batches of one bucket, at every segment, and returns what compares the answers.
 func (c *check) bucket(ctx context.Context, device *compile.Device, bucket int) (compare func(), err error) {
-	r, err := layarun.New(c.work.Bundle, device, layarun.Options{Buckets: []int{bucket}})
+	r, err := layarun.New(c.work.Bundle, device, layarun.Options{Buckets: [][]int{{bucket}}})
 	if err != nil {
 		return nil, err
 	}

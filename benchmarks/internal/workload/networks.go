@@ -128,7 +128,7 @@ func (w *Workload) scores(ctx context.Context, device *compile.Device) (scores [
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	largest := slices.Max(e.Buckets())
+	largest := slices.Max(w.Buckets)
 	for from := 0; from < w.Len(); from += largest {
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -106,13 +106,18 @@ func Predict(ctx context.Context, r *layarun.Runtime, q layarun.Request) ([]laya
 
 // Runtime runs the workload's bundle on a device; the caller closes it.
 func (w *Workload) Runtime(device *compile.Device) (*layarun.Runtime, error) {
-	return layarun.New(w.Bundle, device, layarun.Options{Buckets: w.Buckets})
+	return layarun.New(w.Bundle, device, layarun.Options{Buckets: [][]int{w.Buckets}})
 }
 
-// measureBuckets finds the batch sizes that pay.
-func (w *Workload) measureBuckets(ctx context.Context, device *compile.Device) (err error) {
-	w.Buckets, _, err = layarun.MeasureBuckets(ctx, w.Bundle, device, nil)
-	return err
+// measureBuckets finds the batch sizes that pay for the samples, which have the longest length.
+func (w *Workload) measureBuckets(ctx context.Context, device *compile.Device) error {
+	r, err := layarun.Tune(ctx, w.Bundle, device, layarun.Options{}, nil)
+	if err != nil {
+		return err
+	}
+	lanes := r.Lanes()
+	w.Buckets = lanes[len(lanes)-1].Buckets
+	return r.Close()
 }
 
 // Length is the number of tokens of every sample; 0 where samples are not sequences.
@@ -147,11 +152,7 @@ func (w *Workload) Engine(device *compile.Device) (*compile.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	var lengths []int
-	if w.tokens != nil {
-		lengths = []int{w.Length()}
-	}
-	e, err := compile.NewEngine(device, network, w.Bundle.Weights, w.Buckets, lengths)
+	e, err := compile.NewEngine(device, network, w.Bundle.Weights, []int{w.Length()}, [][]int{w.Buckets})
 	if err != nil {
 		return nil, err
 	}
