@@ -43,6 +43,7 @@ type subject struct {
 	scores    []float64
 	deadline  time.Time
 	segment   int // it waits for
+	turn      int // batches begun before it came
 	cancelled bool
 }
 
@@ -72,6 +73,7 @@ type machine struct {
 
 	waiting []*subject       // in the order of admission
 	passed  map[queueKey]int // batches that have passed a queue by
+	turns   int              // batches begun
 	running [][]*subject     // a batch per busy worker
 
 	mu        sync.Mutex            // workers come side by side
@@ -140,7 +142,7 @@ func (m *machine) submit(t *rapid.T) {
 	call := &submission{cancel: cancel}
 	var jobs []schedule.Job[*state]
 	for range rapid.IntRange(1, 7).Draw(t, "jobs") {
-		s := &subject{id: fmt.Sprint("s", m.created), call: call, rule: rule, lane: rapid.IntRange(0, lanes-1).Draw(t, "lane")}
+		s := &subject{id: fmt.Sprint("s", m.created), turn: m.turns, call: call, rule: rule, lane: rapid.IntRange(0, lanes-1).Draw(t, "lane")}
 		s.scores = rapid.SliceOfN(rapid.SampledFrom([]float64{-1, 0, .25, .5, 1}), len(depths), len(depths)).Draw(t, "scores")
 		if rapid.IntRange(0, 4).Draw(t, "hurry") == 0 {
 			s.deadline = time.Now().Add(time.Duration(rapid.IntRange(1, 30).Draw(t, "within")) * time.Millisecond)
@@ -216,6 +218,7 @@ func (m *machine) next() {
 		m.passed[key]++
 	}
 	m.passed[keyOf(chosen[0])] = 0
+	m.turns++
 	m.running = append(m.running, batch)
 	m.predictBatch(batch)
 	m.next()
@@ -243,7 +246,7 @@ func (m *machine) rank(queue []*subject, queues int) []int {
 	if len(queue) >= slices.Max(m.net.buckets[head.lane]) {
 		return []int{1, head.segment, age}
 	}
-	return []int{0, len(queue), age}
+	return []int{0, len(queue) * (m.turns - head.turn + 1), age}
 }
 
 func (m *machine) predictBatch(batch []*subject) {

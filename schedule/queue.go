@@ -17,6 +17,7 @@ type sample[S any] struct {
 	deadline time.Time
 	lane     int
 	seq      uint64 // order of admission
+	turn     uint64 // batches begun before it was admitted
 }
 
 // queue holds the samples of one lane that wait for one segment, in the order of their admission.
@@ -50,7 +51,7 @@ func (q *queues[S]) largest(lane int) int { return q.buckets[lane][len(q.buckets
 
 // admit puts a new sample into the first segment's queue.
 func (q *queues[S]) admit(s sample[S]) {
-	s.seq = q.admitted
+	s.seq, s.turn = q.admitted, q.turns
 	q.admitted++
 	q.push(0, s)
 }
@@ -67,7 +68,7 @@ func (q *queues[S]) push(segment int, s sample[S]) {
 // pick chooses the queue that runs next; the package comment states the rule. It returns nil if none waits.
 func (q *queues[S]) pick() *queue[S] {
 	var waiting uint64
-	var passed, full, most *queue[S]
+	var passed, full, longest *queue[S]
 	for i := len(q.bySegment) - 1; i >= 0; i-- {
 		for lane := range q.bySegment[i] {
 			c := &q.bySegment[i][lane]
@@ -81,8 +82,8 @@ func (q *queues[S]) pick() *queue[S] {
 			if c.len() >= q.largest(lane) && (full == nil || full.segment == i && c.olderThan(full)) {
 				full = c
 			}
-			if most == nil || c.len() > most.len() || c.len() == most.len() && c.olderThan(most) {
-				most = c
+			if longest == nil || q.wait(c) > q.wait(longest) || q.wait(c) == q.wait(longest) && c.olderThan(longest) {
+				longest = c
 			}
 		}
 	}
@@ -92,7 +93,13 @@ func (q *queues[S]) pick() *queue[S] {
 	case full != nil:
 		return full
 	}
-	return most
+	return longest
+}
+
+// wait is how much waits in c, which is not empty, and for how long: its samples times the batches begun since the first
+// of them was admitted, the next among them.
+func (q *queues[S]) wait(c *queue[S]) uint64 {
+	return uint64(c.len()) * (q.turns - c.front().turn + 1)
 }
 
 // olderThan reports whether the first sample of c was admitted before that of o. Neither is empty.
