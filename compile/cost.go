@@ -113,10 +113,16 @@ func flat(costs []Cost) bool {
 	return costs[len(costs)-1].Batch >= 4*worthwhile(costs)
 }
 
-// worthwhile is the smallest size whose time per sample is close to the best.
+// worthwhile is the smallest size whose time per sample is close to the best, or the next power of two if that was timed:
+// callers send 8, 16 or 32 samples, which batches of at most 6 or 12 would leave with a remainder.
 func worthwhile(costs []Cost) int {
 	best := slices.MinFunc(costs, cheaper)
 	at := slices.IndexFunc(costs, func(c Cost) bool { return c.perSample() <= best.perSample()*saturated })
+	for _, c := range costs[at:] {
+		if c.Batch&(c.Batch-1) == 0 {
+			return c.Batch
+		}
+	}
 	return costs[at].Batch
 }
 
@@ -194,9 +200,9 @@ func (e *Engine) blank(lane int) (*Sample, error) {
 	return e.NewSequence(make([]int32, e.lengths[lane]), 0)
 }
 
-// KeepBuckets chooses the batch sizes of a lane that are worth compiling from measured costs, which ascend in size: 1; the
-// smallest size whose time per sample is close to the best, as the largest, since small batches answer sooner and can be
-// shared out; and between them those that save time over padding a batch to the next.
+// KeepBuckets chooses the batch sizes of a lane that are worth compiling from measured costs, which ascend in size: 1; as
+// the largest the smallest size whose time per sample is close to the best, or the next power of two, since small batches
+// answer sooner and can be shared out; and between them those that save time over padding a batch to the next.
 func KeepBuckets(costs []Cost) []int {
 	enough := worthwhile(costs)
 	largest := slices.IndexFunc(costs, func(c Cost) bool { return c.Batch == enough })

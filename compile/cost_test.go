@@ -20,6 +20,8 @@ func TestKeepBuckets(t *testing.T) {
 		{"cost grows with the batch from the start", []int{1, 2, 4, 8}, []float64{1, 2, 4, 8}, []int{1}},
 		{"a launch costs as much as a sample", []int{1, 2, 4, 8, 16, 32}, []float64{2, 3, 5, 9, 17, 33}, []int{1, 2, 4, 8, 16}}, // 17/16 is within 5 % of 33/32, 9/8 is not
 		{"batches up to 8 take as long as one", []int{1, 2, 4, 8, 16}, []float64{5, 5, 5, 5.2, 11}, []int{1, 8}},
+		{"requests are powers of two", []int{1, 2, 4, 6, 8, 16}, []float64{4, 5, 7, 9, 12, 24}, []int{1, 2, 4, 6, 8}},
+		{"no power of two was timed", []int{1, 3, 6}, []float64{4, 6, 9}, []int{1, 3, 6}},
 		{"one size", []int{4}, []float64{3}, []int{4}},
 		{"large batches are slow", []int{1, 4, 16, 64}, []float64{4, 8, 16, 128}, []int{1, 4, 16}},
 	} {
