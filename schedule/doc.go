@@ -11,26 +11,28 @@
 //	                   ─▶ Run(1) ─▶ rule ─┬─ leaves ──▶ deliver
 //	                                      └─ stays ──▶ queue 2 …        (a queue per segment and lane)
 //
-// A lane is a length bucket: samples of one lane can share a batch, and each lane has batch sizes of its own. A queue holds the survivors of several arrivals, in
-// the order in which they were admitted, so batches are refilled where samples left. Workers, one for every batch that
-// the device can run side by side, run one batch after another. They never wait for a batch to fill: with anything
-// queued, all are busy.
+// A lane is a length bucket: samples of one lane can share a batch, and each lane has batch sizes of its own. A queue holds
+// the survivors of several arrivals, in the order in which they were admitted, so batches are refilled where samples left.
+// Workers, one for every batch that the device can run side by side, run one batch after another. They never wait for a
+// batch to fill: with anything queued, all are busy.
 //
 // # Which batch is next
 //
 //  1. A queue that was passed over too often, if there is one; see below.
-//  2. Else the deepest queue that fills the largest bucket of its lane: deep samples are nearest to their answer.
+//  2. Else the deepest queue that fills the largest batch of its lane: deep samples are nearest to their answer. Lanes that
+//     run batches of one have no such queue, or a long text would always go before short ones that wait for company.
 //  3. Else the queue where most waits for longest: the number of its samples × the batches begun since its first sample
-//     was admitted. Of several, that of the sample that was admitted first.
+//     was admitted, the one to come among them. Of several, that of the sample that was admitted first.
 //
 // Each launch has a price of its own, so fuller batches are what the number in step 3 is for. Taking the oldest sample first
 // instead was 1.15 times slower for batches of 64 and 1.1 for a stream of 32 callers on the convnet of the benchmarks, 1.03
-// on the encoder. The number alone lets few samples of a rare length wait for long: with it, the slowest of a hundred texts
-// of a stream took 1.8 times as long, and the convnet's pictures 1.2 times, at the same throughput.
+// on the encoder. The number alone lets the few samples of a rare length or a great depth wait for long: with it, the
+// slowest of a hundred answers in a stream took 1.8 times as long from a text encoder and 1.2 times from the convnet, at
+// the same throughput.
 //
-// A batch takes the first samples of its queue, at most the largest bucket. While other workers are idle it takes its part
-// of all that waits and leaves them the rest: two half batches side by side end sooner than one whole. Package compile
-// pads a batch to the smallest bucket that fits.
+// A batch takes the first samples of its queue, at most the largest bucket of its lane. While other workers are idle it takes
+// its part of all that waits and leaves them the rest: two half batches side by side end sooner than one whole. Package
+// compile pads a batch to the smallest bucket that fits.
 //
 // Steps 2 and 3 alone would let a stream of easy samples, which always fills queue 0, hold up a hard sample for ever.
 // So step 1: with q queues waiting, a queue that 4q batches have passed by comes first; if there are several, the one

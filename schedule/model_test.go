@@ -243,7 +243,7 @@ func (m *machine) rank(queue []*subject, queues int) []int {
 	if passed := m.passed[keyOf(head)]; passed >= 4*queues {
 		return []int{2, passed, age}
 	}
-	if len(queue) >= slices.Max(m.net.buckets[head.lane]) {
+	if largest := slices.Max(m.net.buckets[head.lane]); largest > 1 && len(queue) >= largest {
 		return []int{1, head.segment, age}
 	}
 	return []int{0, len(queue) * (m.turns - head.turn + 1), age}

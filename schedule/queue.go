@@ -20,7 +20,8 @@ type sample[S any] struct {
 	turn     uint64 // batches begun before it was admitted
 }
 
-// queue holds the samples of one lane that wait for one segment, in the order of their admission.
+// queue holds the samples of one lane that wait for one segment, in the order of their admission, also where batches end
+// in another order than they began.
 type queue[S any] struct {
 	ring[sample[S]]
 	segment int
@@ -63,6 +64,9 @@ func (q *queues[S]) push(segment int, s sample[S]) {
 		to.since = q.turns
 	}
 	to.push(s)
+	for i := to.len() - 1; i > 0 && to.at(i-1).seq > to.at(i).seq; i-- {
+		*to.at(i - 1), *to.at(i) = *to.at(i), *to.at(i - 1)
+	}
 }
 
 // pick chooses the queue that runs next; the package comment states the rule. It returns nil if none waits.
@@ -79,7 +83,7 @@ func (q *queues[S]) pick() *queue[S] {
 			if passed == nil || c.since < passed.since || c.since == passed.since && c.olderThan(passed) {
 				passed = c
 			}
-			if c.len() >= q.largest(lane) && (full == nil || full.segment == i && c.olderThan(full)) {
+			if largest := q.largest(lane); largest > 1 && c.len() >= largest && (full == nil || full.segment == i && c.olderThan(full)) {
 				full = c
 			}
 			if longest == nil || q.wait(c) > q.wait(longest) || q.wait(c) == q.wait(longest) && c.olderThan(longest) {
@@ -97,7 +101,7 @@ func (q *queues[S]) pick() *queue[S] {
 }
 
 // wait is how much waits in c, which is not empty, and for how long: its samples times the batches begun since the first
-// of them was admitted, the next among them.
+// of them was admitted, the one to come among them.
 func (q *queues[S]) wait(c *queue[S]) uint64 {
 	return uint64(c.len()) * (q.turns - c.front().turn + 1)
 }

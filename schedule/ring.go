@@ -10,7 +10,10 @@ type ring[T any] struct {
 func (r *ring[T]) len() int { return r.n }
 
 // front returns the first element of a ring that is not empty; it is valid until the next change.
-func (r *ring[T]) front() *T { return &r.buf[r.first] }
+func (r *ring[T]) front() *T { return r.at(0) }
+
+// at returns element i, as front does the first.
+func (r *ring[T]) at(i int) *T { return &r.buf[(r.first+i)&(len(r.buf)-1)] }
 
 func (r *ring[T]) push(x T) {
 	if r.n == len(r.buf) {

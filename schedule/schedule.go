@@ -42,7 +42,7 @@ type Segments[S any] interface {
 // Job is one sample on its way in. A submitted state belongs to the scheduler, which releases it.
 type Job[S any] struct {
 	State S
-	// Lane is the sample's length bucket, an index of Buckets. Only samples of one lane share a batch.
+	// Lane is the sample's length bucket, an index of Buckets; another panics. Only samples of one lane share a batch.
 	Lane int
 	// Rule says where the sample leaves; nil is the last depth. Jobs may share one.
 	Rule *Rule
