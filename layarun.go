@@ -129,7 +129,7 @@ func Tune(ctx context.Context, b *bundle.Bundle, device *compile.Device, o Optio
 	for _, costs := range r.costs {
 		buckets = append(buckets, compile.KeepBuckets(costs))
 	}
-	r.engine.Keep(buckets)
+	r.engine.Restrict(buckets)
 	return r.start(o.Capacity)
 }
 

@@ -17,7 +17,7 @@ type Stretch struct {
 // Trace takes the samples of a request through the whole network as one batch and times every launch, in order of depth.
 // It is an instrument: no sample leaves and none is answered, and it goes past the scheduler, whose batches it disturbs.
 // With q.AllExits every segment is a launch and every exit answers; otherwise there is one launch, and only the last
-// answers. Policy and bounds are ignored. The samples are of one padded length, and at most as many as the largest bucket.
+// answers. Policy and bounds are ignored. The samples are of one padded length, and at most as many as the largest batch of that length.
 func (r *Runtime) Trace(q Request) ([]Stretch, error) {
 	oneByOne := q.AllExits
 	q.AllExits, q.Explain = false, false

@@ -25,7 +25,7 @@ const (
 	costRuns   = 1                     // fewest timed runs of a worker at a size in a round
 	costTime   = 50 * time.Millisecond // least time a worker spends on a size in a round
 	saturated  = 1.05                  // a size this close to the best time per sample is as good
-	padding    = 1.1                   // a size is worth having if the next would take so much longer for its batch
+	padding    = 1.1                   // a size is worth having if the next takes so much longer for its batch, and so dear may a power of two be
 )
 
 // Costs measures for each lane the time of a batch of every bucket, with as many batches side by side as there are
@@ -37,13 +37,13 @@ const (
 // then does not make the sizes look bad that were being timed.
 func (e *Engine) Costs(ctx context.Context, progress func(done, total int)) ([][]Cost, error) {
 	e.Fuse(e.depths[len(e.depths)-1:])
-	return costsOf(e.buckets, func(lane int, buckets []int, i, round int) (time.Duration, error) {
-		if chunk := runtime.GOMAXPROCS(0); round == 0 && i%chunk == 0 {
+	return costsOf(e.buckets, func(lane int, buckets []int, i int, first bool) (time.Duration, error) {
+		if chunk := runtime.GOMAXPROCS(0); first && i%chunk == 0 {
 			if err := e.compileFull(ctx, lane, buckets[i:min(i+chunk, len(buckets))]); err != nil {
 				return 0, err
 			}
 		}
-		return e.cost(ctx, lane, buckets[i], round == 0)
+		return e.cost(ctx, lane, buckets[i], first)
 	}, progress)
 }
 
@@ -60,8 +60,9 @@ func (e *Engine) compileFull(ctx context.Context, lane int, buckets []int) error
 	return compileAll(ctx, programs, nil)
 }
 
-// costsOf goes through the sizes of each lane in rounds and keeps the least time of each; measure times size i of a lane's.
-func costsOf(lanes [][]int, measure func(lane int, buckets []int, i, round int) (time.Duration, error),
+// costsOf goes through the sizes of each lane in rounds and keeps the least time of each; measure times size i of a lane's,
+// and first says that nothing of that size has run yet.
+func costsOf(lanes [][]int, measure func(lane int, buckets []int, i int, first bool) (time.Duration, error),
 	progress func(done, total int)) ([][]Cost, error) {
 	total := 0
 	for _, buckets := range lanes {
@@ -80,7 +81,7 @@ func costsOf(lanes [][]int, measure func(lane int, buckets []int, i, round int) 
 				if i == len(costs) && i > 0 && flat(costs) {
 					break
 				}
-				took, err := measure(lane, buckets, i, round)
+				took, err := measure(lane, buckets, i, i == len(costs))
 				if err != nil {
 					return nil, err
 				}
@@ -107,19 +108,20 @@ func upTo(buckets []int, most int) []int {
 	return buckets[:n]
 }
 
-// flat reports whether sizes up to four times the worthwhile one have brought nothing over it. Twice would not do: two
-// sizes near each other differ by less than their noise.
+// flat reports whether sizes up to four times the best have brought nothing over it. Twice would not do: two sizes near
+// each other differ by less than their noise.
 func flat(costs []Cost) bool {
-	return costs[len(costs)-1].Batch >= 4*worthwhile(costs)
+	best := slices.MinFunc(costs, cheaper)
+	return costs[len(costs)-1].Batch >= 4*best.Batch
 }
 
-// worthwhile is the smallest size whose time per sample is close to the best, or the next power of two if that was timed:
-// callers send 8, 16 or 32 samples, which batches of at most 6 or 12 would leave with a remainder.
+// worthwhile is the smallest size whose time per sample is close to the best, or the next power of two if that is not much
+// dearer: callers send 8, 16 or 32 samples, which batches of at most 6 or 12 would leave with a remainder.
 func worthwhile(costs []Cost) int {
 	best := slices.MinFunc(costs, cheaper)
 	at := slices.IndexFunc(costs, func(c Cost) bool { return c.perSample() <= best.perSample()*saturated })
 	for _, c := range costs[at:] {
-		if c.Batch&(c.Batch-1) == 0 {
+		if c.Batch&(c.Batch-1) == 0 && c.perSample() <= best.perSample()*padding {
 			return c.Batch
 		}
 	}

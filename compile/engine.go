@@ -66,7 +66,7 @@ func NewEngine(device *Device, network *Network, weights layer.Weights, lengths 
 		return nil, err
 	}
 	e := &Engine{network: network, backend: device.Backend, workers: device.Workers, apart: !device.Backend.HasSharedBuffers(),
-		weights: layer.Weights{}, spans: map[span]*stretch{}, buckets: buckets, lengths: lengths,
+		weights: layer.Weights{}, spans: map[span]*stretch{}, buckets: cloned(buckets), lengths: slices.Clone(lengths),
 		executables: map[string]*graph.Exec{}, forms: map[form]*graph.Exec{}, moves: map[move]*graph.Exec{}}
 	for name, t := range weights {
 		clone, err := t.OnDeviceClone(device.Backend, 0)
@@ -98,6 +98,14 @@ func (e *Engine) Fuse(exits []int) {
 	}
 }
 
+func cloned(buckets [][]int) [][]int {
+	var all [][]int
+	for _, sizes := range buckets {
+		all = append(all, slices.Clone(sizes))
+	}
+	return all
+}
+
 func checkSizes(name string, sizes []int) error {
 	for i, b := range sizes {
 		if b < 1 || i > 0 && b <= sizes[i-1] {
@@ -110,20 +118,30 @@ func checkSizes(name string, sizes []int) error {
 	return nil
 }
 
-// Keep leaves these batch sizes of each lane, which are some of Buckets, and frees the executables that the others needed.
-// No sample may be on its way.
-func (e *Engine) Keep(buckets [][]int) {
+// Restrict leaves these batch sizes of each lane, which are some of Buckets, and of the executables those that they need. No
+// sample may be on its way.
+func (e *Engine) Restrict(buckets [][]int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.buckets = buckets
+	e.buckets = cloned(buckets)
+	stays := func(length int, sizes ...int) bool {
+		lane, _ := slices.BinarySearch(e.lengths, length)
+		return !slices.ContainsFunc(sizes, func(b int) bool { return b != 0 && !slices.Contains(buckets[lane], b) })
+	}
 	needed := map[*graph.Exec]bool{}
 	for f, exec := range e.forms {
-		lane, _ := slices.BinarySearch(e.lengths, f.length)
-		if slices.Contains(buckets[lane], f.bucket) {
-			needed[exec] = true
-		} else {
+		if !stays(f.length, f.bucket) {
 			delete(e.forms, f)
+			continue
 		}
+		needed[exec] = true
+	}
+	for m, exec := range e.moves {
+		if !stays(m.length, m.to, m.from[0], m.from[1]) {
+			delete(e.moves, m)
+			continue
+		}
+		needed[exec] = true
 	}
 	for key, exec := range e.executables {
 		if !needed[exec] {
@@ -131,7 +149,6 @@ func (e *Engine) Keep(buckets [][]int) {
 			delete(e.executables, key)
 		}
 	}
-	clear(e.moves)
 }
 
 // Close frees weights and executables. No sample may be on its way.

@@ -389,59 +389,66 @@ func nanStaysInItsRow(t *testing.T, d *compile.Device) {
 	}
 }
 
-// Each lane has batch sizes of its own, and what Keep leaves out is neither compiled nor run.
-func TestKeep(t *testing.T) {
+// Each lane has batch sizes of its own, and what Restrict leaves out is neither compiled nor run.
+func TestRestrict(t *testing.T) {
 	n := networks(t)["encoder"]
-	e, err := compile.NewEngine(&compile.Device{Backend: testbackend.Go(t), Workers: 1}, n, weightsOf(n, 1), []int{16, 32}, [][]int{{1, 2, 4}, {1, 2}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	run := func(tokens, size int) error {
-		var samples []*compile.Sample
-		for range size {
-			samples = append(samples, start(t, e, input{tokens: make([]int32, tokens)}))
-		}
-		_, err := e.Run(0, 0, samples)
-		if err == nil {
-			for _, s := range samples {
-				e.Release(s)
+	for name, backend := range map[string]compute.Backend{"shared": testbackend.Go(t), "apart": newApart(t)} {
+		t.Run(name, func(t *testing.T) {
+			make := func(buckets [][]int) *compile.Engine {
+				e, err := compile.NewEngine(&compile.Device{Backend: backend, Workers: 1}, n, weightsOf(n, 1), []int{16, 32}, buckets)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { e.Close() })
+				return e
 			}
-		}
-		return err
-	}
-	refuses := func(tokens, size int, want string) {
-		t.Helper()
-		if err := run(tokens, size); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%d samples of %d tokens: error %v, want %q", size, tokens, err, want)
-		}
-	}
-	for _, c := range [][2]int{{10, 4}, {20, 2}} {
-		if err := run(c[0], c[1]); err != nil {
-			t.Error(err)
-		}
-	}
-	refuses(20, 3, "a batch has 3 samples, want 1 to 2")
-	if err := e.Compile(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
-	before := e.Executables()
-	e.Keep([][]int{{1, 2}, {2}})
-	// Of 5 pairs of length and batch 3 are left.
-	if got := e.Executables(); got*5 != before*3 {
-		t.Errorf("%d executables are left of %d, want 3 of 5", got, before)
-	}
-	left := e.Executables()
-	refuses(10, 3, "a batch has 3 samples, want 1 to 2")
-	for _, c := range [][2]int{{10, 2}, {20, 1}} {
-		if err := run(c[0], c[1]); err != nil {
-			t.Error(err)
-		}
-	}
-	if now := e.Executables(); now != left {
-		t.Errorf("%d executables after Keep, %d after running", left, now)
+			run := func(e *compile.Engine, tokens, size int) error {
+				var samples []*compile.Sample
+				for range size {
+					samples = append(samples, start(t, e, input{tokens: make32(tokens)}))
+				}
+				for i := range e.Depths() {
+					if _, err := e.Run(i, i, samples); err != nil {
+						return err
+					}
+				}
+				for _, s := range samples {
+					e.Release(s)
+				}
+				return nil
+			}
+			few, e := make([][]int{{1, 2}, {2}}), make([][]int{{1, 2, 4}, {1, 2}})
+			for _, engine := range []*compile.Engine{few, e} {
+				if err := engine.Compile(t.Context(), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if few.Executables() >= e.Executables() {
+				t.Fatalf("%d executables for 3 batches, %d for 5", few.Executables(), e.Executables())
+			}
+			if err := run(e, 20, 3); err == nil || !strings.Contains(err.Error(), "a batch has 3 samples, want 1 to 2") {
+				t.Errorf("3 samples of 20 tokens: error %v", err)
+			}
+			e.Restrict([][]int{{1, 2}, {2}})
+			if got, want := e.Executables(), few.Executables(); got != want {
+				t.Errorf("%d executables are left, want the %d of an engine that was made so", got, want)
+			}
+			if err := run(e, 10, 3); err == nil || !strings.Contains(err.Error(), "a batch has 3 samples, want 1 to 2") {
+				t.Errorf("3 samples of 10 tokens: error %v", err)
+			}
+			for _, c := range [][2]int{{10, 1}, {10, 2}, {20, 1}, {20, 2}} {
+				if err := run(e, c[0], c[1]); err != nil {
+					t.Error(err)
+				}
+			}
+			if got, want := e.Executables(), few.Executables(); got != want {
+				t.Errorf("%d executables after running, want %d", got, want)
+			}
+		})
 	}
 }
+
+func make32(n int) []int32 { return make([]int32, n) }
 
 func TestNewEngineRefuses(t *testing.T) {
 	all := networks(t)

@@ -72,7 +72,7 @@ type served struct {
 type tuned struct {
 	Lanes       []layarun.Lane `json:"lanes"`
 	Executables int            `json:"executables"`
-	Seconds     float64        `json:"compile_seconds"`        // without those that measuring compiled
+	Seconds     float64        `json:"compile_seconds"`        // of those that measuring batch sizes had not compiled
 	Memory      int64          `json:"memory_bytes,omitempty"` // resident, where the system tells
 }
 
@@ -82,11 +82,11 @@ func sizes(lanes ...layarun.Lane) string {
 	for _, l := range lanes {
 		text := strings.Trim(fmt.Sprint(l.Buckets), "[]")
 		if l.Length > 0 {
-			text += fmt.Sprintf(" up to %d tokens", l.Length)
+			text += fmt.Sprintf(" (texts up to %d tokens)", l.Length)
 		}
 		all = append(all, text)
 	}
-	return strings.Join(all, ", ")
+	return strings.Join(all, "; ")
 }
 
 // tune makes a runtime of the batch sizes that pay on the device, with room for two of the largest requests.
@@ -100,12 +100,16 @@ func (a *app) tune(ctx context.Context, b *bundle.Bundle, device *compile.Device
 	}
 	bar.Finish()
 	for _, l := range r.Lanes() {
-		time := func(bucket int) float64 { // ms per sample
+		perSample := func(bucket int) string {
 			c := l.Costs[slices.IndexFunc(l.Costs, func(c compile.Cost) bool { return c.Batch == bucket })]
-			return c.Time.Seconds() * 1e3 / float64(bucket)
+			return fmt.Sprintf("%.2f ms", c.Time.Seconds()*1e3/float64(bucket))
 		}
 		least, most := l.Buckets[0], l.Buckets[len(l.Buckets)-1]
-		a.say("batches of %s: at depth %d a sample takes %.2f ms alone and %.2f ms among %d", sizes(l), b.Backbone.Depth(), time(least), time(most), most)
+		among := ""
+		if most > least {
+			among = fmt.Sprintf(", among %d %s", most, perSample(most))
+		}
+		a.say("batches of %s: to depth %d a sample takes %s%s", sizes(l), b.Backbone.Depth(), perSample(least), among)
 	}
 	return r, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/layarun/layarun"
 	"github.com/layarun/layarun/serve"
 )
 
@@ -38,6 +39,9 @@ func TestServe(t *testing.T) {
 	if report.Model != "tiny" || report.Backend != "go" || report.Executables == 0 || !strings.Contains(report.Try, report.Address) {
 		t.Errorf("reported %+v", report)
 	}
+	if len(report.Lanes) != 1 || len(report.Lanes[0].Buckets) == 0 || len(report.Lanes[0].Costs) == 0 {
+		t.Errorf("reported the lanes %+v, want one with batch sizes and what they cost", report.Lanes)
+	}
 	if ready, err := http.Get("http://" + report.Address + "/v2/health/ready"); err != nil || ready.StatusCode != 200 {
 		t.Errorf("ready: %v %v", ready, err)
 	}
@@ -58,6 +62,20 @@ func TestServe(t *testing.T) {
 	}
 	if !strings.Contains(talk.String(), "of them compiled in") || !strings.Contains(talk.String(), "serve: draining") {
 		t.Errorf("said %q", &talk)
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for _, c := range []struct {
+		lanes []layarun.Lane
+		want  string
+	}{
+		{[]layarun.Lane{{Buckets: []int{1, 2, 4}}}, "1 2 4"},
+		{[]layarun.Lane{{Length: 16, Buckets: []int{1, 8}}, {Length: 64, Buckets: []int{1}}}, "1 8 (texts up to 16 tokens); 1 (texts up to 64 tokens)"},
+	} {
+		if got := sizes(c.lanes...); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
 	}
 }
 
