@@ -19,16 +19,17 @@
 // # Which batch is next
 //
 //  1. A queue that was passed over too often, if there is one; see below.
-//  2. Else the deepest queue that fills the largest batch of its lane: deep samples are nearest to their answer. Lanes that
-//     run batches of one have no such queue, or a long text would always go before short ones that wait for company.
-//  3. Else the queue where most waits for longest: the number of its samples × the batches begun since its first sample
-//     was admitted, the one to come among them. Of several, that of the sample that was admitted first.
+//  2. Else the deepest queue that fills the largest batch of its lane: deep samples are nearest to their answer. Of
+//     several as deep, that of the sample that was admitted first.
+//  3. Else the queue where most waits for longest: the share of its lane's largest batch that it fills × the batches begun
+//     since its first sample was admitted, the one to come among them. On ties as before.
 //
-// Each launch has a price of its own, so fuller batches are what the number in step 3 is for. Taking the oldest sample first
+// Each launch has a price of its own, so fuller batches are what the share in step 3 is for. Taking the oldest sample first
 // instead was 1.15 times slower for batches of 64 and 1.1 for a stream of 32 callers on the convnet of the benchmarks, 1.03
-// on the encoder. The number alone lets the few samples of a rare length or a great depth wait for long: with it, the
+// on the encoder. The share alone lets the few samples of a rare length or a great depth wait for long: with it, the
 // slowest of a hundred answers in a stream took 1.8 times as long from a text encoder and 1.2 times from the convnet, at
-// the same throughput.
+// the same throughput. The number of samples in place of the share puts long texts, few of which make a batch, behind
+// the many short ones: where one text in ten was long, the slowest of a hundred long ones took two to five times as long.
 //
 // A batch takes the first samples of its queue, at most the largest bucket of its lane. While other workers are idle it takes
 // its part of all that waits and leaves them the rest: two half batches side by side end sooner than one whole. Package

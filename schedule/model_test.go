@@ -243,10 +243,11 @@ func (m *machine) rank(queue []*subject, queues int) []int {
 	if passed := m.passed[keyOf(head)]; passed >= 4*queues {
 		return []int{2, passed, age}
 	}
-	if largest := slices.Max(m.net.buckets[head.lane]); largest > 1 && len(queue) >= largest {
+	largest := slices.Max(m.net.buckets[head.lane])
+	if len(queue) >= largest {
 		return []int{1, head.segment, age}
 	}
-	return []int{0, len(queue) * (m.turns - head.turn + 1), age}
+	return []int{0, 60 * len(queue) * (m.turns - head.turn + 1) / largest, age} // 60 is a multiple of every size
 }
 
 func (m *machine) predictBatch(batch []*subject) {

@@ -83,7 +83,7 @@ func (q *queues[S]) pick() *queue[S] {
 			if passed == nil || c.since < passed.since || c.since == passed.since && c.olderThan(passed) {
 				passed = c
 			}
-			if largest := q.largest(lane); largest > 1 && c.len() >= largest && (full == nil || full.segment == i && c.olderThan(full)) {
+			if c.len() >= q.largest(lane) && (full == nil || full.segment == i && c.olderThan(full)) {
 				full = c
 			}
 			if longest == nil || q.wait(c) > q.wait(longest) || q.wait(c) == q.wait(longest) && c.olderThan(longest) {
@@ -100,10 +100,10 @@ func (q *queues[S]) pick() *queue[S] {
 	return longest
 }
 
-// wait is how much waits in c, which is not empty, and for how long: its samples times the batches begun since the first
-// of them was admitted, the one to come among them.
-func (q *queues[S]) wait(c *queue[S]) uint64 {
-	return uint64(c.len()) * (q.turns - c.front().turn + 1)
+// wait is how much of a largest batch waits in c, which is not empty, and for how long: that share times the batches begun
+// since the first sample was admitted, the one to come among them.
+func (q *queues[S]) wait(c *queue[S]) float64 {
+	return float64(c.len()) * float64(q.turns-c.front().turn+1) / float64(q.largest(c.lane))
 }
 
 // olderThan reports whether the first sample of c was admitted before that of o. Neither is empty.
