@@ -69,11 +69,11 @@ func costsOf(lanes [][]int, measure func(lane int, buckets []int, i int, first b
 		total += costRounds * len(buckets)
 	}
 	all := make([][]Cost, len(lanes))
-	before := 0 // of the lanes that are done
+	before := 0 // for the lanes that are done
 	for lane, buckets := range lanes {
-		before += costRounds * len(buckets)
 		if lane > 0 {
-			buckets = upTo(buckets, worthwhile(all[lane-1]))
+			shorter := all[lane-1]
+			buckets = upTo(buckets, shorter[worthwhile(shorter)].Batch)
 		}
 		var costs []Cost
 		for round := range costRounds {
@@ -90,11 +90,12 @@ func costsOf(lanes [][]int, measure func(lane int, buckets []int, i int, first b
 				}
 				costs[i].Time = min(costs[i].Time, took)
 				if progress != nil {
-					progress(before-costRounds*len(buckets)+round*len(buckets)+i+1, total)
+					progress(before+round*len(buckets)+i+1, total)
 				}
 			}
 		}
 		all[lane] = costs
+		before += costRounds * len(lanes[lane])
 	}
 	return all, nil
 }
@@ -115,17 +116,17 @@ func flat(costs []Cost) bool {
 	return costs[len(costs)-1].Batch >= 4*best.Batch
 }
 
-// worthwhile is the smallest size whose time per sample is close to the best, or the next power of two if that is not much
+// worthwhile is the index of the smallest size whose time per sample is close to the best, or the next power of two if that is not much
 // dearer: callers send 8, 16 or 32 samples, which batches of at most 6 or 12 would leave with a remainder.
 func worthwhile(costs []Cost) int {
 	best := slices.MinFunc(costs, cheaper)
 	at := slices.IndexFunc(costs, func(c Cost) bool { return c.perSample() <= best.perSample()*saturated })
-	for _, c := range costs[at:] {
+	for i, c := range costs[at:] {
 		if c.Batch&(c.Batch-1) == 0 && c.perSample() <= best.perSample()*padding {
-			return c.Batch
+			return at + i
 		}
 	}
-	return costs[at].Batch
+	return at
 }
 
 func cheaper(a, b Cost) int {
@@ -206,10 +207,9 @@ func (e *Engine) blank(lane int) (*Sample, error) {
 // the largest the smallest size whose time per sample is close to the best, or the next power of two, since small batches
 // answer sooner and can be shared out; and between them those that save time over padding a batch to the next.
 func KeepBuckets(costs []Cost) []int {
-	enough := worthwhile(costs)
-	largest := slices.IndexFunc(costs, func(c Cost) bool { return c.Batch == enough })
-	keep := []int{enough}
+	largest := worthwhile(costs)
 	next := costs[largest]
+	keep := []int{next.Batch}
 	for i := largest - 1; i >= 0; i-- {
 		if i == 0 || float64(next.Time) >= padding*float64(costs[i].Time) {
 			next = costs[i]

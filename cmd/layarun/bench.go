@@ -150,7 +150,7 @@ type benched struct {
 
 func (a *app) bench(ctx context.Context, dir, data string, o benchOptions) (err error) {
 	var set *dataset.Set
-	b, r, err := a.openRuntimeWith(dir, func(b *bundle.Bundle, device *compile.Device) (r *layarun.Runtime, err error) {
+	b, r, err := a.openRuntimeWith(dir, func(b *bundle.Bundle, device *compile.Device) (_ *layarun.Runtime, err error) {
 		if err := o.choosePolicies(b); err != nil {
 			return nil, err
 		}
