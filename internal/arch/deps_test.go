@@ -23,9 +23,9 @@ const module = "github.com/layarun/layarun"
 var allowed = map[string][]string{
 	// Values and graph functions. Heads know no backbone: they take nodes and widths.
 	"layer":                 {},
-	"backbone":              {"layer"},
+	"backbone":              {"internal/kernel", "layer"},
 	"backbone/backbonetest": {"backbone", "layer"},
-	"laya":                  {"layer"},
+	"laya":                  {"internal/kernel", "layer"},
 
 	// Plain Go: decisions, queues, numbers. None of them knows an executable.
 	"exit":     {},
@@ -34,8 +34,9 @@ var allowed = map[string][]string{
 	"picture":  {},
 	"dataset":  {"picture"}, // so that what trains is scaled as what is asked
 
-	// From model to executables. Segments return exit.Scores, which exit's graph computes (ADR 0008).
-	"compile": {"backbone", "exit", "laya", "layer"},
+	// From model to executables. Segments return exit.Scores, which exit's graph computes (ADR 0008). Blocks that run on the
+	// host share its cores out (ADR 0016).
+	"compile": {"backbone", "exit", "internal/kernel", "laya", "layer"},
 
 	// What is on disk.
 	"bundle": {"backbone", "exit", "internal/safetensors", "laya", "layer", "picture", "prune"},
@@ -57,6 +58,7 @@ var allowed = map[string][]string{
 
 	"internal/arch":        {},
 	"internal/docs":        {},
+	"internal/kernel":      {},
 	"internal/reftest":     {"laya", "layer"},
 	"internal/safetensors": {"layer"},
 	"internal/strict":      {},
