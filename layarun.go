@@ -189,14 +189,14 @@ func (r *Runtime) Compile(ctx context.Context, progress func(done, total int)) e
 // Executables is how many executables have been compiled.
 func (r *Runtime) Executables() int { return r.engine.Executables() }
 
-// Lane is what is compiled for samples that are padded to one length.
+// Lane is how samples run that are padded to one length or, on native kernels, are at most so long.
 type Lane struct {
 	Length  int            `json:"length,omitempty"` // tokens; 0 if samples are not texts
 	Buckets []int          `json:"buckets"`          // batch sizes, ascending
 	Costs   []compile.Cost `json:"costs,omitempty"`  // of the sizes that Tune tried, ascending
 }
 
-// Lanes lists what is compiled for each padded length, the shortest first.
+// Lanes lists them, the shortest first.
 func (r *Runtime) Lanes() []Lane {
 	var all []Lane
 	for i, length := range r.engine.Lengths() {
@@ -218,8 +218,8 @@ func (r *Runtime) Name() string { return r.bundle.Name }
 // Digest identifies weights, plan and tokenizer: what a certificate refers to.
 func (r *Runtime) Digest() string { return r.digest }
 
-// Backend names the backend that runs, as "go" or "xla:cpu".
-func (r *Runtime) Backend() string { return r.device.Name }
+// Backend names what runs the network, as "native", "go" or "xla:cpu".
+func (r *Runtime) Backend() string { return r.engine.Backend() }
 
 // Classes are the names of the labels.
 func (r *Runtime) Classes() []string { return r.bundle.Classes }
@@ -248,12 +248,8 @@ func (r *Runtime) MACs(depth, length int, exitsOn bool) int64 {
 	return r.engine.Network().MACs(depth, length, exitsOn)
 }
 
-// PaddedLength is the length to which a sequence of n tokens is padded; 0 if samples are not texts.
-func (r *Runtime) PaddedLength(n int) int {
-	lengths := r.engine.Lengths()
-	lane, _ := slices.BinarySearch(lengths, n)
-	return lengths[min(lane, len(lengths)-1)]
-}
+// PaddedLength is the length to which a sequence of n tokens is padded, 0 if samples are not texts. Native kernels pad nothing.
+func (r *Runtime) PaddedLength(n int) int { return r.engine.PaddedLength(n) }
 
 // Policies are the bundle's, by name; the first is the default.
 func (r *Runtime) Policies() []exit.Policy { return r.bundle.Policies }

@@ -28,10 +28,12 @@ func resnet(change func(*backbone.ResNet)) *backbone.ResNet {
 
 func TestMLPKeepsTheContract(t *testing.T) {
 	for name, change := range map[string]func(*backbone.MLP){
-		"plain":    nil,
-		"no norm":  func(m *backbone.MLP) { m.Norm = "none" },
-		"residual": func(m *backbone.MLP) { m.Residual = true },
-		"tied":     func(m *backbone.MLP) { m.Residual, m.Tied = true, true },
+		"plain":          nil,
+		"no norm":        func(m *backbone.MLP) { m.Norm = "none" },
+		"residual":       func(m *backbone.MLP) { m.Residual = true },
+		"tied":           func(m *backbone.MLP) { m.Residual, m.Tied = true, true },
+		"native":         func(m *backbone.MLP) { m.Residual, m.Widths = true, []int{16, 16, 32} },
+		"native no norm": func(m *backbone.MLP) { m.Norm, m.Widths = "none", []int{48} },
 	} {
 		t.Run(name, func(t *testing.T) { backbonetest.Run(t, mlp(change), backbonetest.Options{}) })
 	}
@@ -45,6 +47,10 @@ func TestResNetKeepsTheContract(t *testing.T) {
 		"tied":          func(r *backbone.ResNet) { r.Tied, r.Stages[0].Blocks = true, 3 },
 		"stem stride 2": func(r *backbone.ResNet) { r.StemStride = 2 },
 		"empty stage":   func(r *backbone.ResNet) { r.Stages[0].Blocks = 0 },
+		"native":        func(r *backbone.ResNet) { r.Norm, r.Stages[0].Channels, r.Stages[1].Channels = "folded", 16, 48 },
+		"native B": func(r *backbone.ResNet) {
+			r.Norm, r.Shortcut, r.StemStride, r.Stages[0].Channels, r.Stages[1].Channels = "folded", "B", 2, 32, 16
+		},
 	} {
 		t.Run(name, func(t *testing.T) { backbonetest.Run(t, resnet(change), backbonetest.Options{}) })
 	}

@@ -171,6 +171,7 @@ func (e *Encoder) Stem() layer.Op {
 		Params:    append(params, layer.LayerNormParams("norm", e.Dim)...),
 		MACs:      layer.NoMACs, // gathers and sums
 		Apply:     e.embed,
+		Native:    e.nativeStem,
 	}
 }
 
@@ -187,6 +188,7 @@ func (e *Encoder) Block(k int) Block {
 		Params: e.attentive().params(),
 		MACs:   e.attentive().macs,
 		Apply:  e.block,
+		Native: e.attentive().native,
 	}}
 }
 
@@ -202,6 +204,7 @@ func (e *Encoder) Tap(k int) layer.Op {
 		Signature: fmt.Sprintf("encoder tap norm=%s pool=%s pooler=%s", e.Norm, e.Pool, e.Pooler),
 		MACs:      layer.NoMACs,
 		Apply:     e.tap,
+		Native:    e.nativeTap,
 	}
 	if e.Norm == "pre" {
 		op.Signature += fmt.Sprintf(" eps=%g", e.Epsilon)

@@ -36,6 +36,10 @@ func variants() map[string]*backbone.Encoder {
 		"pre cls":     tiny(func(e *backbone.Encoder) { e.Norm, e.Pool = "pre", "cls" }),
 		"cls pooler":  tiny(func(e *backbone.Encoder) { e.Pool, e.Pooler = "cls", "tanh" }),
 		"mean pooler": tiny(func(e *backbone.Encoder) { e.Pooler = "relu" }),
+		"native":      tiny(func(e *backbone.Encoder) { e.Dim, e.Hidden = 48, 80 }),
+		"native pre": tiny(func(e *backbone.Encoder) {
+			e.Dim, e.Hidden, e.Norm, e.Pool, e.Pooler, e.TokenTypes, e.PadID = 48, 80, "pre", "cls", "tanh", 0, 5
+		}),
 	}
 }
 

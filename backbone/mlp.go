@@ -76,6 +76,7 @@ func (m *MLP) Stem() layer.Op {
 			x := standardise(p, in[0])
 			return []*graph.Node{graph.Reshape(x, x.Shape().Dim(0), m.TapDim(0))}
 		},
+		Native: m.nativeStem,
 	}
 }
 
@@ -103,6 +104,7 @@ func (m *MLP) Block(k int) Block {
 			}
 			return []*graph.Node{h}
 		},
+		Native: func(weights map[string][]float32) layer.Kernel { return m.nativeBlock(weights, in, out, residual) },
 	}
 	return Block{Op: op, Removable: residual}
 }
@@ -114,6 +116,7 @@ func (m *MLP) Tap(k int) layer.Op {
 		Signature: "mlp tap",
 		MACs:      layer.NoMACs,
 		Apply:     func(_ *layer.Pass, state []*graph.Node) []*graph.Node { return state[:1] },
+		Native:    func(map[string][]float32) layer.Kernel { return nativeCopy{} },
 	}
 }
 

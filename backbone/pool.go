@@ -26,6 +26,7 @@ func (r *ResNet) Tap(k int) layer.Op {
 			y := graph.Add(graph.Mul(average, mix), graph.Mul(largest, graph.OneMinus(mix)))
 			return []*graph.Node{graph.Reshape(y, y.Shape().Dim(0), r.TapDim(k))}
 		},
+		Native: r.native(func(weights map[string][]float32) layer.Kernel { return newNativeTap(weights, r.places()[k]) }),
 	}
 }
 

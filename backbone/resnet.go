@@ -154,7 +154,16 @@ func (r *ResNet) Stem() layer.Op {
 		Apply: func(p *layer.Pass, in []*graph.Node) []*graph.Node {
 			return []*graph.Node{layer.ReLU(r.conv(p, "conv", standardise(p, in[0]), r.StemStride))}
 		},
+		Native: r.native(r.nativeStem),
 	}
+}
+
+// native is what packs an operation of the folded form; before folding there is nothing to pack.
+func (r *ResNet) native(pack func(map[string][]float32) layer.Kernel) func(map[string][]float32) layer.Kernel {
+	if r.Norm != "folded" {
+		return nil
+	}
+	return pack
 }
 
 // Block implements [Backbone].
@@ -191,6 +200,9 @@ func (r *ResNet) Block(k int) Block {
 			}
 			return []*graph.Node{layer.ReLU(graph.Add(h, shortcut))}
 		},
+		Native: r.native(func(weights map[string][]float32) layer.Kernel {
+			return newNativeBlock(weights, from, to, stride, projected)
+		}),
 	}
 	return Block{Op: op, Removable: same}
 }

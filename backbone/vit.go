@@ -132,6 +132,7 @@ func (v *ViT) Stem() layer.Op {
 			h := graph.Add(graph.Concatenate([]*graph.Node{class, x}, 1), graph.InsertAxes(p.Param("position"), 0))
 			return []*graph.Node{p.Dropout(h, v.Dropout)}
 		},
+		Native: v.nativeStem,
 	}
 }
 
@@ -155,6 +156,7 @@ func (v *ViT) Block(k int) Block {
 		Apply: func(p *layer.Pass, state []*graph.Node) []*graph.Node {
 			return []*graph.Node{block.apply(p, state[0], nil)}
 		},
+		Native: block.native,
 	}}
 }
 
@@ -173,6 +175,7 @@ func (v *ViT) Tap(k int) layer.Op {
 			read := layer.LayerNorm(p, "norm", graph.Slice(state[0], graph.AxisRange(), places), v.Epsilon) // [batch, places, dim]
 			return []*graph.Node{graph.ReduceMean(read, 1)}
 		},
+		Native: v.nativeTap,
 	}
 }
 

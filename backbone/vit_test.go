@@ -25,10 +25,12 @@ func smallViT(change func(*backbone.ViT)) *backbone.ViT {
 
 func vits() map[string]*backbone.ViT {
 	return map[string]*backbone.ViT{
-		"plain": smallViT(nil),
-		"tanh":  smallViT(func(v *backbone.ViT) { v.Activation, v.Layers, v.Dropout = "gelu_tanh", 1, 0 }),
-		"mean":  smallViT(func(v *backbone.ViT) { v.Pool = "mean" }),
-		"grey":  smallViT(func(v *backbone.ViT) { v.Inputs, v.Layers = []int{4, 4, 1}, 3 }),
+		"plain":       smallViT(nil),
+		"tanh":        smallViT(func(v *backbone.ViT) { v.Activation, v.Layers, v.Dropout = "gelu_tanh", 1, 0 }),
+		"mean":        smallViT(func(v *backbone.ViT) { v.Pool = "mean" }),
+		"native":      smallViT(func(v *backbone.ViT) { v.Dim, v.Hidden = 32, 48 }),
+		"native mean": smallViT(func(v *backbone.ViT) { v.Dim, v.Hidden, v.Pool = 32, 48, "mean" }),
+		"grey":        smallViT(func(v *backbone.ViT) { v.Inputs, v.Layers = []int{4, 4, 1}, 3 }),
 	}
 }
 

@@ -49,6 +49,9 @@ func (e *Engine) Costs(ctx context.Context, progress func(done, total int)) ([][
 
 // compileFull compiles the executables of the whole network for batches of a lane, side by side.
 func (e *Engine) compileFull(ctx context.Context, lane int, buckets []int) error {
+	if e.native != nil {
+		return nil
+	}
 	var programs []program
 	for _, bucket := range buckets {
 		p, err := e.program(form{span{0, len(e.depths) - 1}, bucket, e.lengths[lane]})

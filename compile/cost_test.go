@@ -125,11 +125,11 @@ func TestCostsOfLanes(t *testing.T) {
 }
 
 // Every backend and kind of network can be measured, and what was measured is the buckets of each lane, in their order.
-func TestCosts(t *testing.T) { onEach(t, costs) }
+func TestCosts(t *testing.T) { onEachEngine(t, costs) }
 
 func costs(t *testing.T, d *compile.Device) {
 	for _, name := range []string{"mlp", "encoder"} {
-		n := networks(t)[name]
+		n := networksFor(t, d)[name]
 		lengths, buckets := []int{0}, [][]int{{1, 2, 4}}
 		if n.Sequences() {
 			lengths, buckets = []int{16, 32}, [][]int{{1, 2, 4}, {1, 3}}

@@ -7,26 +7,53 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gomlx/compute"
 	_ "github.com/gomlx/compute/gobackend" // registers "go"
 	"github.com/gomlx/go-xla/installer"
+
+	"github.com/layarun/layarun/internal/kernel"
 )
 
-// Device is one open backend. Each call of [OpenDevice] opens another one: for XLA a PJRT client of its own, with its
-// own threads and its own copy of whatever is uploaded.
+// Device is what networks run on: a backend, native kernels, or kernels with a backend for what has none. Each call of
+// [OpenDevice] opens another one: for XLA a PJRT client of its own, with its own threads and its own copy of whatever is
+// uploaded.
 type Device struct {
-	Backend compute.Backend
-	Name    string // "go", "xla:cpu"
-	Plugin  string // the XLA plugin's path and PJRT version; "" for go
-	Note    string // one line on what auto passed over and why; "" where there is nothing to say
-	Workers int    // how many executions run side by side to advantage, at least 1
+	Backend compute.Backend // what builds graphs; nil for native kernels, until Open
+	Name    string          // "native", "go", "xla:cpu"; Open may change it
+	Plugin  string          // the XLA plugin's path and PJRT version; "" for others
+	Note    string          // one line on what auto passed over and why; "" where there is nothing to say
+	Native  bool            // networks run on native kernels if there are kernels for all of their operations
+	Workers int             // how many executions run side by side to advantage, at least 1
+
+	mu      sync.Mutex
+	backend func() (*Device, error) // opens Backend; nil where there is none
+}
+
+// Open makes sure of Backend, which training needs, and networks without kernels. It is an error for the device "native".
+func (d *Device) Open() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.Backend != nil {
+		return nil
+	}
+	if d.backend == nil {
+		return fmt.Errorf("compile: backend %q runs networks and builds no graphs, as training does: take auto, go or xla:cpu", d.Name)
+	}
+	opened, err := d.backend()
+	if err == nil {
+		d.Backend, d.Name, d.Plugin, d.Note = opened.Backend, opened.Name, opened.Plugin, opened.Note
+	}
+	return err
 }
 
 // OpenDevice opens a backend by name:
 //
-//	auto              XLA on CUDA where an NVIDIA device and a plugin are found, else XLA on the CPU where a plugin is
-//	                  found, else go; what does not load is passed over, and Note says so. "" means auto
+//	auto              XLA on CUDA where an NVIDIA device and its plugin are found; else native where the processor has AVX-512
+//	                  or AVX2, with the next for training and for networks without kernels; else XLA on the CPU where a plugin
+//	                  is found, else go. What does not load is passed over, and Note says so. "" means auto
+//	native            native kernels alone: nothing is compiled, and nothing can be trained
 //	go                GoMLX's pure-Go backend, always there
 //	xla:cpu|cuda|tpu  XLA with the plugin that [FindPlugin] finds
 //	xla:/abs/path.so  XLA with this plugin
@@ -38,6 +65,9 @@ func OpenDevice(name string) (*Device, error) {
 	}
 	if name == "go" {
 		return openGo("")
+	}
+	if name == nativeName {
+		return openNative()
 	}
 	target, isXLA := strings.CutPrefix(name, "xla:")
 	switch {
@@ -52,7 +82,7 @@ func OpenDevice(name string) (*Device, error) {
 		}
 		return openXLA(path)
 	}
-	return nil, fmt.Errorf("compile: %w %q: want auto, go, xla:cpu, xla:cuda, xla:tpu or xla:/absolute/plugin.so", ErrUnknownBackend, name)
+	return nil, fmt.Errorf("compile: %w %q: want auto, native, go, xla:cpu, xla:cuda, xla:tpu or xla:/absolute/plugin.so", ErrUnknownBackend, name)
 }
 
 // ErrUnknownBackend is in the error of a backend's name that means nothing, on any machine.
@@ -62,7 +92,21 @@ var ErrUnknownBackend = errors.New("unknown backend")
 func HasXLA() bool { return xlaBuilt }
 
 // Close releases the device. Tensors and executables made on it must not be used afterwards.
-func (d *Device) Close() { d.Backend.Finalize() }
+func (d *Device) Close() {
+	if d.Backend != nil {
+		d.Backend.Finalize()
+	}
+}
+
+// nativeName is the backend of native kernels.
+const nativeName = "native"
+
+func openNative() (*Device, error) {
+	if !kernel.Fills() {
+		return nil, fmt.Errorf("compile: backend %q: this processor has neither AVX-512 nor AVX2; take auto, go or xla:cpu", nativeName)
+	}
+	return &Device{Name: nativeName, Native: true, Workers: runtime.GOMAXPROCS(0)}, nil
+}
 
 // goConfig runs one operation at a time, each on all cores. Running operations side by side deadlocks in compute v0.1.6:
 // a product inside a worker waits for free workers (workerspool.Saturate) that are all waiting likewise. A training of
@@ -81,8 +125,25 @@ func openGo(note string) (*Device, error) {
 	return &Device{Backend: backend, Name: "go", Note: note, Workers: 1}, nil
 }
 
-// openAuto tries the plugins from the fastest to the slowest device.
+// openAuto prefers an accelerator to native kernels, and those to other backends on the processor.
 func openAuto() (*Device, error) {
+	native, err := openNative()
+	if err != nil {
+		return openAutoBackend()
+	}
+	if _, found := FindPlugin("cuda"); found && xlaBuilt && installer.HasNvidiaGPU() {
+		device, err := openAutoBackend()
+		if err != nil || !device.Backend.HasSharedBuffers() {
+			return device, err
+		}
+		device.Close()
+	}
+	native.backend = openAutoBackend
+	return native, nil
+}
+
+// openAutoBackend tries the plugins from the fastest to the slowest device.
+func openAutoBackend() (*Device, error) {
 	if !xlaBuilt {
 		return openGo(noXLA + "; using the pure-Go backend")
 	}

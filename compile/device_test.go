@@ -89,6 +89,9 @@ func TestAutoFallsBackToGo(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer device.Close()
+			if err := device.Open(); err != nil {
+				t.Fatal(err)
+			}
 			if device.Name != "go" {
 				t.Errorf("opened %s, want go", device.Name)
 			}

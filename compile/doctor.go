@@ -10,6 +10,8 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/installer"
+
+	"github.com/layarun/layarun/internal/kernel"
 )
 
 // Report says what this program and this machine can run on.
@@ -23,6 +25,7 @@ type Report struct {
 	Modules   map[string]string `json:"modules"`
 	Searched  []string          `json:"searched"` // the folders searched for plugins, in order
 	Auto      string            `json:"auto"`     // the backend that auto opens
+	Trains    string            `json:"trains"`   // the backend that auto trains on
 	AutoNote  string            `json:"auto_note,omitempty"`
 	Backends  []BackendReport   `json:"backends"`
 	Installed string            `json:"install_dir"` // where `layarun backend install` puts plugins
@@ -57,14 +60,17 @@ func Examine(ctx context.Context, check bool) (*Report, error) {
 	if dir, err := PluginDir(); err == nil {
 		r.Installed = dir
 	}
-	for _, name := range []string{"go", "xla:cpu", "xla:cuda", "xla:tpu"} {
+	for _, name := range []string{nativeName, "go", "xla:cpu", "xla:cuda", "xla:tpu"} {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		r.Backends = append(r.Backends, examine(name, check))
 	}
 	if device, err := OpenDevice("auto"); err == nil {
-		r.Auto, r.AutoNote = device.Name, device.Note
+		r.Auto = device.Name
+		if err := device.Open(); err == nil {
+			r.Trains, r.AutoNote = device.Name, device.Note
+		}
 		device.Close()
 	}
 	return r, nil
@@ -103,6 +109,9 @@ func examine(name string, check bool) BackendReport {
 	if r.Status != StatusReady {
 		return r
 	}
+	if name == nativeName {
+		return examineNative(r, check)
+	}
 	device, err := OpenDevice(name)
 	if err != nil {
 		r.Status, r.Detail = StatusFailed, err.Error()
@@ -116,14 +125,32 @@ func examine(name string, check bool) BackendReport {
 	if !check {
 		return r
 	}
-	for _, run := range selfChecks {
-		c := run.on(device.Backend)
-		r.Checks = append(r.Checks, c)
-		if !c.OK {
-			r.Status, r.Detail = StatusFailed, "self-check: "+c.Name+" is wrong or did not run"
+	for _, s := range selfChecks {
+		r.add(s.on(device.Backend))
+	}
+	return r
+}
+
+func examineNative(r BackendReport, check bool) BackendReport {
+	if !kernel.Fills() {
+		r.Status, r.Detail = StatusUntested, "this processor has neither AVX-512 nor AVX2"
+		return r
+	}
+	r.Detail = kernel.Instructions()
+	if check {
+		for _, s := range selfChecks {
+			r.add(s.onNative())
 		}
 	}
 	return r
+}
+
+// add notes a check, and that the backend is not ready if it failed.
+func (r *BackendReport) add(c Check) {
+	r.Checks = append(r.Checks, c)
+	if !c.OK {
+		r.Status, r.Detail = StatusFailed, "self-check: "+c.Name+" is wrong or did not run"
+	}
 }
 
 // deviceHere guesses whether the machine has a device of the kind, without loading the plugin: a plugin without its

@@ -18,18 +18,25 @@ func TestExamineChecksTheGoBackend(t *testing.T) {
 	if _, err := json.Marshal(report); err != nil {
 		t.Error(err)
 	}
-	if report.Auto != "go" || report.AutoNote == "" {
-		t.Errorf("auto is %q, %q; want go and the reason", report.Auto, report.AutoNote)
+	if report.Trains != "go" || report.AutoNote == "" {
+		t.Errorf("auto trains on %q, %q; want go and the reason", report.Trains, report.AutoNote)
 	}
-	if len(report.Backends) != 4 {
-		t.Fatalf("%d backends, want go, xla:cpu, xla:cuda, xla:tpu", len(report.Backends))
+	if len(report.Backends) != 5 {
+		t.Fatalf("%d backends, want native, go, xla:cpu, xla:cuda, xla:tpu", len(report.Backends))
 	}
-	backend := report.Backends[0]
+	native := report.Backends[0]
+	if _, err := compile.OpenDevice("native"); err == nil {
+		if native.Name != "native" || native.Status != compile.StatusReady || native.Detail == "" || report.Auto != "native" {
+			t.Errorf("%+v is not ready and what auto opens, %q", native, report.Auto)
+		}
+		checkChecks(t, native)
+	}
+	backend := report.Backends[1]
 	if backend.Name != "go" || backend.Status != compile.StatusReady || len(backend.Devices) != 1 {
 		t.Errorf("%+v is not a ready go backend of one device", backend)
 	}
 	checkChecks(t, backend)
-	for _, b := range report.Backends[1:] {
+	for _, b := range report.Backends[2:] {
 		if b.Status == compile.StatusReady || b.Detail == "" {
 			t.Errorf("%s: %q, %q from an empty folder", b.Name, b.Status, b.Detail)
 		}
@@ -45,7 +52,7 @@ func TestExamineChecksXLA(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	backend := report.Backends[1]
+	backend := report.Backends[2]
 	if backend.Name != "xla:cpu" || backend.Status != compile.StatusReady {
 		t.Errorf("%+v is not ready", backend)
 	}

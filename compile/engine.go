@@ -3,6 +3,7 @@ package compile
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -21,6 +22,8 @@ type Engine struct {
 	backend compute.Backend
 	workers int
 	apart   bool          // host and device have memories of their own
+	native  *native       // what runs the network in place of the backend, or nil
+	name    string        // of what runs it
 	weights layer.Weights // on the device
 	spans   map[span]*stretch
 	depths  []int   // by segment
@@ -65,9 +68,27 @@ func NewEngine(device *Device, network *Network, weights layer.Weights, lengths 
 	if err := layer.CheckWeights(weights, network.Params()); err != nil {
 		return nil, err
 	}
-	e := &Engine{network: network, backend: device.Backend, workers: device.Workers, apart: !device.Backend.HasSharedBuffers(),
-		weights: layer.Weights{}, spans: map[span]*stretch{}, buckets: cloned(buckets), lengths: slices.Clone(lengths),
+	e := &Engine{network: network, weights: layer.Weights{}, spans: map[span]*stretch{}, buckets: cloned(buckets), lengths: slices.Clone(lengths),
 		executables: map[string]*graph.Exec{}, forms: map[form]*graph.Exec{}, moves: map[move]*graph.Exec{}}
+	for _, s := range network.Segments() {
+		e.depths = append(e.depths, s.Depth)
+	}
+	if device.Native {
+		missing, err := e.goNative(weights)
+		switch {
+		case err != nil:
+			return nil, err
+		case e.native != nil:
+			return e, nil
+		case device.Backend == nil && device.backend == nil:
+			return nil, fmt.Errorf("compile: backend %q has no kernel for the network's %s on this processor; take auto, go or xla:cpu", device.Name, missing)
+		}
+		if err := device.Open(); err != nil {
+			return nil, err
+		}
+	}
+	e.backend, e.name, e.workers = device.Backend, device.Name, device.Workers
+	e.apart = !device.Backend.HasSharedBuffers()
 	for name, t := range weights {
 		clone, err := t.OnDeviceClone(device.Backend, 0)
 		if err != nil {
@@ -75,16 +96,26 @@ func NewEngine(device *Device, network *Network, weights layer.Weights, lengths 
 		}
 		e.weights[name] = clone
 	}
-	for i, s := range network.Segments() {
-		e.depths = append(e.depths, s.Depth)
+	for i := range e.depths {
 		e.spans[span{i, i}] = e.newStretch(span{i, i})
 	}
 	return e, nil
 }
 
+// goNative packs the weights for native kernels, or names the operation that has none.
+func (e *Engine) goNative(weights layer.Weights) (missing string, err error) {
+	if e.native, missing, err = newNative(e.network, weights, runtime.GOMAXPROCS(0)); e.native != nil {
+		e.name, e.workers = nativeName, runtime.GOMAXPROCS(0)
+	}
+	return missing, err
+}
+
 // Fuse prepares executables that go from one of these exits (ascending depths) to the next in one launch: what Run is
 // asked for by samples that can leave there and nowhere else. It must be called before the first Run.
 func (e *Engine) Fuse(exits []int) {
+	if e.native != nil {
+		return // it goes through any span as it is
+	}
 	first := 0
 	for _, depth := range exits {
 		last, ok := slices.BinarySearch(e.depths, depth)
@@ -155,6 +186,9 @@ func (e *Engine) Restrict(buckets [][]int) {
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.native != nil {
+		e.native.team.Close()
+	}
 	for _, exec := range e.executables {
 		exec.Finalize()
 	}
@@ -177,8 +211,34 @@ func (e *Engine) Depths() []int { return slices.Clone(e.depths) }
 // Lengths are the padded lengths of the lanes, ascending; one 0 for networks over fixed-size inputs.
 func (e *Engine) Lengths() []int { return e.lengths }
 
-// Buckets are the batch sizes of each lane, ascending.
-func (e *Engine) Buckets() [][]int { return e.buckets }
+// PaddedLength is the length at which a sequence of n ids, at most the longest of Lengths, runs; 0 if samples are no
+// sequences.
+func (e *Engine) PaddedLength(n int) int {
+	if e.native != nil && e.network.Sequences() {
+		return min(n, e.lengths[len(e.lengths)-1])
+	}
+	lane, _ := slices.BinarySearch(e.lengths, n)
+	return e.lengths[min(lane, len(e.lengths)-1)]
+}
+
+// Buckets are the batch sizes of each lane, ascending: on native kernels every one up to the largest.
+func (e *Engine) Buckets() [][]int {
+	if e.native == nil {
+		return e.buckets
+	}
+	var all [][]int
+	for _, sizes := range e.buckets {
+		var every []int
+		for b := range sizes[len(sizes)-1] {
+			every = append(every, b+1)
+		}
+		all = append(all, every)
+	}
+	return all
+}
+
+// Backend names what runs the network: the device's backend, or "native".
+func (e *Engine) Backend() string { return e.name }
 
 // Workers is how many calls of Run can run side by side to advantage.
 func (e *Engine) Workers() int { return e.workers }

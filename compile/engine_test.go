@@ -23,41 +23,19 @@ import (
 // tolerance: float32 sums of a few dozen terms of order 1, in another order; XLA's own erf and exp stay within it.
 const tolerance = 1e-5
 
+// onEachEngine is onEach and, where this processor has them, native kernels.
+func onEachEngine(t *testing.T, test func(t *testing.T, d *compile.Device)) {
+	onEach(t, test)
+	if d, err := compile.OpenDevice("native"); err == nil {
+		t.Run(d.Name, func(t *testing.T) { test(t, d) })
+	}
+}
+
 // onEach runs a test on every backend that there is.
 func onEach(t *testing.T, test func(t *testing.T, d *compile.Device)) {
 	for _, d := range testbackend.All(t) {
 		t.Run(d.Name, func(t *testing.T) { test(t, d) })
 	}
-}
-
-// networks are small ones of every kind of backbone.
-func networks(t testing.TB) map[string]*compile.Network {
-	t.Helper()
-	all := map[string]*compile.Network{}
-	add := func(name, backboneJSON string, head laya.Config) {
-		b, err := backbone.Decode([]byte(backboneJSON))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if all[name], err = compile.NewNetwork(b, head); err != nil {
-			t.Fatal(err)
-		}
-	}
-	prefix := func(reads ...int) laya.Config {
-		c := laya.Default(reads, 3)
-		c.Dim, c.Hidden = 6, 5
-		return c
-	}
-	mlp := `{"kind":"mlp","input":[5],"widths":[8,8,8,8],"residual":true}`
-	add("mlp", mlp, prefix(0, 1, 2, 3, 4))
-	add("mlp tied", `{"kind":"mlp","input":[5],"widths":[8,8,8,8],"residual":true,"tied":true}`, prefix(0, 2, 4))
-	add("mlp gaps", mlp, prefix(2, 4))
-	add("mlp joint", mlp, laya.Config{Kind: laya.Joint, Reads: []int{1, 2, 3, 4}, Classes: 3, Dim: 6, Tau: 1.5, Hidden: 5, Psi: "mlp"})
-	add("mlp linear", mlp, laya.Config{Kind: laya.Linear, Reads: []int{1, 4}, Classes: 3})
-	add("mlp lastlayer", mlp, laya.Config{Kind: laya.LastLayer, Reads: []int{4}, Classes: 3})
-	add("resnet", `{"kind":"resnet","input":[8,8,2],"stages":[{"channels":4,"blocks":2},{"channels":6,"blocks":2}],"norm":"folded"}`, prefix(0, 1, 2, 3, 4))
-	add("encoder", `{"kind":"encoder","vocab":20,"max_length":32,"layers":3,"dim":8,"heads":2,"hidden":12}`, prefix(0, 1, 2, 3))
-	return all
 }
 
 // weightsOf draws weights that are all in use: fresh ones leave scorer, corrections and biases at 0.
@@ -108,8 +86,13 @@ func lanes(n *compile.Network) (lengths []int, buckets [][]int) {
 
 func newEngine(t testing.TB, b compute.Backend, n *compile.Network, w layer.Weights) *compile.Engine {
 	t.Helper()
+	return newEngineOn(t, &compile.Device{Backend: b, Workers: 1}, n, w)
+}
+
+func newEngineOn(t testing.TB, d *compile.Device, n *compile.Network, w layer.Weights) *compile.Engine {
+	t.Helper()
 	lengths, buckets := lanes(n)
-	e, err := compile.NewEngine(&compile.Device{Backend: b, Workers: 1}, n, w, lengths, buckets)
+	e, err := compile.NewEngine(d, n, w, lengths, buckets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,13 +147,13 @@ func whole(t *testing.T, n *compile.Network, w layer.Weights, in input) [][]floa
 func TestSegmentsEqualOneGraph(t *testing.T) { onEachMemory(t, segmentsEqualOneGraph) }
 
 func segmentsEqualOneGraph(t *testing.T, d *compile.Device) {
-	for name, n := range networks(t) {
-		if d.Name != "go" && strings.Contains(name, " ") {
+	for name, n := range networksFor(t, d) {
+		if d.Name == "xla:cpu" && strings.Contains(name, " ") {
 			continue // elsewhere one network of each backbone: compiling takes XLA a second per segment
 		}
 		t.Run(name, func(t *testing.T) {
 			w := weightsOf(n, 7)
-			e := newEngine(t, d.Backend, n, w)
+			e := newEngineOn(t, d, n, w)
 			rng := rand.New(rand.NewPCG(3, 3))
 			inputs := randomInputs(n, 3, rng)
 			lanes := map[int][]*compile.Sample{}
@@ -206,16 +189,16 @@ func segmentsEqualOneGraph(t *testing.T, d *compile.Device) {
 
 // Segments fused into one launch answer as they do one by one, for whatever exits; a sample that keeps what it passes, and
 // exits that nothing was fused for, go one by one.
-func TestFusedSegmentsEqualOneGraph(t *testing.T) { onEach(t, fusedSegmentsEqualOneGraph) }
+func TestFusedSegmentsEqualOneGraph(t *testing.T) { onEachEngine(t, fusedSegmentsEqualOneGraph) }
 
 func fusedSegmentsEqualOneGraph(t *testing.T, d *compile.Device) {
-	for name, n := range networks(t) {
-		if d.Name != "go" && strings.Contains(name, " ") {
+	for name, n := range networksFor(t, d) {
+		if d.Name == "xla:cpu" && strings.Contains(name, " ") {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
 			w := weightsOf(n, 7)
-			e := newEngine(t, d.Backend, n, w)
+			e := newEngineOn(t, d, n, w)
 			exits := n.Exits()
 			deepest := exits[len(exits)-1]
 			e.Fuse([]int{deepest})
@@ -275,7 +258,7 @@ func checkClose(t failer, what string, got, want [][]float32) {
 	}
 	for e := range want {
 		for c := range want[e] {
-			if d := math.Abs(float64(got[e][c] - want[e][c])); !(d <= tolerance) {
+			if d := math.Abs(float64(got[e][c] - want[e][c])); !(d <= tolerance*max(1, math.Abs(float64(want[e][c])))) {
 				t.Fatalf("%s, exit %d, class %d: %v, want %v (differ by %g, tolerance %g)", what, e, c, got[e][c], want[e][c], d, tolerance)
 			}
 		}
@@ -283,12 +266,12 @@ func checkClose(t failer, what string, got, want [][]float32) {
 }
 
 // The attention and the contributions that the host computes belong to the logits that the device computed.
-func TestContributionsSumToLogits(t *testing.T) { onEach(t, contributionsSumToLogits) }
+func TestContributionsSumToLogits(t *testing.T) { onEachEngine(t, contributionsSumToLogits) }
 
 func contributionsSumToLogits(t *testing.T, d *compile.Device) {
-	n := networks(t)["mlp"]
+	n := networksFor(t, d)["mlp"]
 	w := weightsOf(n, 5)
-	e := newEngine(t, d.Backend, n, w)
+	e := newEngineOn(t, d, n, w)
 	host, err := laya.ToHost(w)
 	if err != nil {
 		t.Fatal(err)
@@ -366,11 +349,21 @@ func countExecutables(t *testing.T, device compute.Backend, encoder []byte, laye
 }
 
 // A NaN in one row stays there.
-func TestNaNStaysInItsRow(t *testing.T) { onEach(t, nanStaysInItsRow) }
+func TestNaNStaysInItsRow(t *testing.T) { onEachEngine(t, nanStaysInItsRow) }
 
 func nanStaysInItsRow(t *testing.T, d *compile.Device) {
-	n := networks(t)["mlp"]
-	e := newEngine(t, d.Backend, n, weightsOf(n, 2))
+	names := []string{"mlp"}
+	if d.Native {
+		names = []string{"mlp", "resnet", "vit mean"} // whose kernels are each other code
+	}
+	for _, name := range names {
+		n := networksFor(t, d)[name]
+		checkNaNStays(t, n, newEngineOn(t, d, n, weightsOf(n, 2)))
+	}
+}
+
+func checkNaNStays(t *testing.T, n *compile.Network, e *compile.Engine) {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 1))
 	inputs := randomInputs(n, 2, rng)
 	inputs[0].values[2] = float32(math.NaN())

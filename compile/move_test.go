@@ -17,7 +17,7 @@ import (
 // onEachMemory runs a test on every backend, and as on an accelerator: where host and device share no memory, and for
 // XLA with a client that executes while the host goes on.
 func onEachMemory(t *testing.T, test func(t *testing.T, d *compile.Device)) {
-	onEach(t, test)
+	onEachEngine(t, test)
 	t.Run("go apart", func(t *testing.T) { test(t, &compile.Device{Backend: newApart(t), Name: "go"}) })
 	for _, d := range testbackend.All(t) {
 		if d.Name != "xla:cpu" {

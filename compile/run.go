@@ -27,6 +27,17 @@ func (e *Engine) Run(first, last int, samples []*Sample) ([]exit.Scores, error) 
 		return nil, e.fail(samples, fmt.Errorf("compile: a batch has %d samples, want 1 to %d", len(samples), buckets[len(buckets)-1]))
 	}
 	keeps := func(s *Sample) bool { return s.Keep != 0 }
+	if e.native != nil {
+		var scores []exit.Scores
+		err := guard(func() error {
+			scores = e.native.run(first, last, samples, slices.ContainsFunc(samples, keeps))
+			return nil
+		})
+		if err != nil {
+			return nil, e.fail(samples, fmt.Errorf("compile: segments to depth %d: %w", e.depths[last], err))
+		}
+		return scores, nil
+	}
 	step := last - first + 1
 	if e.spans[span{first, last}] == nil || slices.ContainsFunc(samples, keeps) {
 		step = 1

@@ -18,9 +18,11 @@ type Sample struct {
 
 	values []float32 // the input, until the first segment has run
 	tokens []int32
+	length int // tokens; 0 if the sample is no sequence
 
-	batch *rows // where its state lies
-	row   int
+	batch        *rows // where its state lies
+	row          int
+	state, carry held // the same, of a sample on native kernels
 
 	scores []float32   // of the reads passed
 	vals   [][]float32 // z of the reads passed, if kept
@@ -86,7 +88,7 @@ func (e *Engine) NewSequence(tokens []int32, keep Keep) (*Sample, error) {
 		}
 	}
 	lane, _ := slices.BinarySearch(e.lengths, len(tokens))
-	return &Sample{tokens: tokens, Keep: keep, Lane: lane}, nil
+	return &Sample{tokens: tokens, length: len(tokens), Keep: keep, Lane: lane}, nil
 }
 
 // Logits are those of the latest answer; nil before the first.
@@ -112,6 +114,9 @@ func (e *Engine) Release(s *Sample) {
 	if s.batch != nil {
 		s.batch.release()
 		s.batch = nil
+	}
+	if e.native != nil {
+		e.native.release(s)
 	}
 }
 

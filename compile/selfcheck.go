@@ -9,6 +9,8 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/layarun/layarun/internal/kernel"
 )
 
 // Check is one computation on a backend, compared with plain float64 loops and timed.
@@ -35,7 +37,9 @@ type selfCheck struct {
 	x, w  []int // shapes
 	terms int   // products in one output
 	graph func(x, w *graph.Node) *graph.Node
-	loop  func(x, w []float32, visit func(a, b float64), next func())
+	// native is the same on native kernels
+	native func(x, w []float32) []float32
+	loop   func(x, w []float32, visit func(a, b float64), next func())
 }
 
 // The sizes keep the pure-Go backend without SIMD, and the loops, to some tens of milliseconds.
@@ -43,6 +47,11 @@ var selfChecks = []selfCheck{
 	{
 		name: "product 128×256 @ 256×128", x: []int{128, 256}, w: []int{256, 128}, terms: 256,
 		graph: func(x, w *graph.Node) *graph.Node { return graph.MatMul(x, w) },
+		native: func(x, w []float32) []float32 {
+			d, y := kernel.NewDense(w, nil, 256, 128), kernel.Matrix{Values: make([]float32, 128*128), Row: 128}
+			d.Run(0, d.Panels(), 128, y, kernel.Matrix{Values: x, Row: 256}, kernel.Matrix{}, kernel.NoFloor)
+			return y.Values
+		},
 		loop: func(x, w []float32, visit func(a, b float64), next func()) {
 			for i := range 128 {
 				for j := range 128 {
@@ -57,7 +66,19 @@ var selfChecks = []selfCheck{
 	{
 		name: "convolution 3×3 of 4×16×16×8 to 16 channels", x: []int{4, 16, 16, 8}, w: []int{3, 3, 8, 16}, terms: 72,
 		graph: func(x, w *graph.Node) *graph.Node { return graph.Convolve(x, w).PadSame().Done() },
-		loop:  convolutionLoop,
+		native: func(x, w []float32) []float32 {
+			c := kernel.NewConv(kernel.Shape{Height: 16, Width: 16, In: 8, Out: 16, Window: 3, Stride: 1}, w, make([]float32, 16))
+			y, framed := make([]float32, 4*16*16*16), make([]float32, 16*18*8)
+			for image := range 4 {
+				for row := range 16 {
+					copy(framed[(row*18+1)*8:], x[(image*16+row)*16*8:][:16*8])
+				}
+				c.Run(0, 16, kernel.Image{Values: y[image*16*16*16:], Row: 16 * 16, Pixel: 16}, kernel.Image{Values: framed, Row: 18 * 8, Pixel: 8},
+					kernel.Image{}, kernel.NoFloor)
+			}
+			return y
+		},
+		loop: convolutionLoop,
 	},
 }
 
@@ -86,25 +107,43 @@ func (s selfCheck) on(backend compute.Backend) Check {
 }
 
 func (s selfCheck) run(backend compute.Backend, c *Check) error {
-	x, w := numbers(s.x, 1), numbers(s.w, 2)
 	exec, err := graph.NewExec(backend, s.graph)
 	if err != nil {
 		return err
 	}
 	defer exec.Finalize()
+	return s.timed(c, func(x, w []float32) ([]float32, error) {
+		out, err := exec.Call(tensors.FromFlatDataAndDimensions(x, s.x...), tensors.FromFlatDataAndDimensions(w, s.w...))
+		if err != nil {
+			return nil, err
+		}
+		defer out[0].MustFinalizeAll()
+		return tensors.CopyFlatData[float32](out[0])
+	})
+}
+
+// onNative runs the check on native kernels.
+func (s selfCheck) onNative() Check {
+	c := Check{Name: s.name}
+	err := guard(func() error {
+		return s.timed(&c, func(x, w []float32) ([]float32, error) { return s.native(x, w), nil })
+	})
+	if err != nil {
+		c.OK, c.Error = false, err.Error()
+	}
+	return c
+}
+
+func (s selfCheck) timed(c *Check, call func(x, w []float32) ([]float32, error)) error {
+	x, w := numbers(s.x, 1), numbers(s.w, 2)
 	var got []float32
 	var times []float64
 	for range 1 + selfCheckCalls {
 		start := time.Now()
-		out, err := exec.Call(tensors.FromFlatDataAndDimensions(x, s.x...), tensors.FromFlatDataAndDimensions(w, s.w...))
-		if err != nil {
+		var err error
+		if got, err = call(x, w); err != nil {
 			return err
 		}
-		got, err = tensors.CopyFlatData[float32](out[0])
-		if err != nil {
-			return err
-		}
-		out[0].MustFinalizeAll()
 		times = append(times, time.Since(start).Seconds()*1e3)
 	}
 	c.FirstMS, times = times[0], times[1:]

@@ -58,21 +58,23 @@ func StageTimes(ctx context.Context, in *Inputs, o StageOptions) (exit.StageTime
 	return s, nil
 }
 
-// lane is a batch of one padded length and what it took.
+// lane is a batch of samples of one lane and what it took.
 type lane struct {
 	request layarun.Request
-	share   float64             // of the samples that have this length
+	share   float64             // of the samples that are of this lane
 	whole   [][]layarun.Stretch // [repetition][0], in one go
 	asked   [][]layarun.Stretch // [repetition][segment], one by one, each with its answer
 }
 
-// lanes makes a batch of every padded length, in ascending order.
+// lanes makes a batch of every lane that has samples, in ascending order of length.
 func (in *Inputs) lanes(batch int) []*lane {
 	members := map[int][]int{}
+	of := in.runtime.Lanes()
 	for i := range in.Len() {
 		length := 0
 		if in.tokens != nil {
-			length = in.runtime.PaddedLength(len(in.tokens[i]))
+			at := slices.IndexFunc(of, func(l layarun.Lane) bool { return len(in.tokens[i]) <= l.Length })
+			length = of[at].Length
 		}
 		members[length] = append(members[length], i)
 	}

@@ -24,6 +24,8 @@ type Head interface {
 	Carry(depth int) []layer.Spec
 	// Start makes the carry of a batch.
 	Start(g *graph.Graph, batch int) []*graph.Node
+	// NativeStart is the carry that Start makes, of one sample: what the kernels of the steps begin with.
+	NativeStart() layer.Parts
 	// Step takes (carry…, tap [batch, d_k]) to (carry'…, z [batch, d*]), and, for kind prefix, one more output: the score
 	// s_k [batch, 1]. Kinds without adapters (lastlayer, linear) return the tap itself as z.
 	Step(depth int) layer.Op
@@ -94,6 +96,9 @@ func (b base) Config() Config {
 	c.Reads = slices.Clone(c.Reads)
 	return c
 }
+
+// NativeStart is that of kinds which begin with nothing.
+func (b base) NativeStart() layer.Parts { return nil }
 
 // tapDim is the width of the tap at a depth that is read.
 func (b base) tapDim(depth int) int {

@@ -30,6 +30,7 @@ func (h linear) Step(depth int) layer.Op {
 			tap := in[len(in)-1]
 			return []*graph.Node{tap, tap}
 		},
+		Native: func(map[string][]float32) layer.Kernel { return nativeTap{} },
 	}
 }
 
@@ -46,6 +47,9 @@ func (h linear) Answer(depth int) layer.Op {
 		MACs:      fixed(width * h.config.Classes),
 		Apply: func(p *layer.Pass, in []*graph.Node) []*graph.Node {
 			return []*graph.Node{layer.Dense(p, "classifier", in[0])}
+		},
+		Native: func(weights map[string][]float32) layer.Kernel {
+			return newNativeClassifier(weights, width, h.config.Classes)
 		},
 	}
 }

@@ -2,6 +2,7 @@ package laya
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -33,6 +34,11 @@ func (h prefix) Start(g *graph.Graph, batch int) []*graph.Node {
 	}
 }
 
+// NativeStart is Start for one sample.
+func (h prefix) NativeStart() layer.Parts {
+	return layer.Parts{{float32(math.Inf(-1))}, {0}, make([]float32, h.config.Dim)}
+}
+
 func (h prefix) Step(depth int) layer.Op {
 	c, width := h.config, h.tapDim(depth)
 	return layer.Op{
@@ -48,6 +54,7 @@ func (h prefix) Step(depth int) layer.Op {
 			m, l, acc = accumulate(m, l, acc, graph.DivScalar(s, c.Tau), z)
 			return []*graph.Node{m, l, acc, z, s}
 		},
+		Native: func(weights map[string][]float32) layer.Kernel { return h.nativeStep(weights, width) },
 	}
 }
 
@@ -132,6 +139,7 @@ func (h prefix) Answer(depth int) layer.Op {
 			}
 			return []*graph.Node{logits}
 		},
+		Native: h.nativeAnswer,
 	}
 }
 

@@ -79,7 +79,24 @@ type Op struct {
 	MACs func(length int) int64
 	// Apply builds the graph. It panics only on a programming error; compile turns that into an error.
 	Apply func(p *Pass, in []*graph.Node) []*graph.Node
+	// Native packs the weights, by the Op's own parameter names, for the processor's vector instructions. It is nil, or
+	// returns nil, where there is no kernel for the Op or the processor.
+	Native func(weights map[string][]float32) Kernel
 }
+
+// Kernel is an Op ready to run on the processor itself: it computes what Apply does, without a backend.
+type Kernel interface {
+	// Run computes out[i] of in[i]; ids are whole numbers. Sequences may differ in length. out shares no memory with in. Run
+	// may be called from several goroutines at a time.
+	Run(split Split, out, in []Parts)
+}
+
+// Parts are the parts of one sample's state, row-major.
+type Parts [][]float32
+
+// Split runs each(0) … each(pieces-1), in any order and on as many cores as have nothing else to do, and returns when all
+// have returned.
+type Split func(pieces int, each func(piece int))
 
 // FullName is the name of the Op's parameter in a weights file.
 func (o Op) FullName(p Param) string {

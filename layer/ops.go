@@ -67,8 +67,11 @@ func LayerNormParams(name string, dim int) []Param {
 	}
 }
 
-// RMSNorm is x / sqrt(mean(x^2) + 1e-6) over the last axis, without a gain.
+// RMSEpsilon is what [RMSNorm] adds to the mean of squares.
+const RMSEpsilon = 1e-6
+
+// RMSNorm is x / sqrt(mean(x^2) + RMSEpsilon) over the last axis, without a gain.
 func RMSNorm(x *graph.Node) *graph.Node {
 	meanSquare := graph.ReduceAndKeep(graph.Square(x), graph.ReduceMean, x.Rank()-1)
-	return graph.Div(x, graph.Sqrt(graph.AddScalar(meanSquare, 1e-6)))
+	return graph.Div(x, graph.Sqrt(graph.AddScalar(meanSquare, RMSEpsilon)))
 }

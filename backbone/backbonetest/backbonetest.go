@@ -43,6 +43,7 @@ var rules = []rule{
 	{"keep-prefix", "Keep of the first k blocks gives state and tap k of the original", checkKeepPrefix},
 	{"keep-without", "a removable block keeps its state's shape, and Keep without it skips it and nothing else", checkKeepWithout},
 	{"keep-refuses", "Keep refuses no blocks, unordered or unknown blocks and the loss of a block that is not removable", checkKeepRefuses},
+	{"native", "native kernels compute what the graphs compute, whatever samples share a call", checkNative},
 	{"train", "in training every weight that is not frozen has a finite gradient and only frozen ones are set", checkTraining},
 	{"fold", "the folded form gives the same answers and leaves its origin alone", checkFold},
 }

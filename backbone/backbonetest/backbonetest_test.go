@@ -147,12 +147,21 @@ func faults() map[string]struct {
 		"keep-prefix":  {&broken{Backbone: mlp(), keep: other.Keep}, "Keep(1..1): state"},
 		"keep-without": {&broken{Backbone: mlp(), block: func(_ int, b backbone.Block) backbone.Block { b.Removable = true; return b }}, "removable block 1"},
 		"keep-refuses": {&broken{Backbone: mlp(), keep: func([]int) (backbone.Backbone, error) { return mlp(), nil }}, "is no error"},
+		"native": {&broken{Backbone: mlp(), tap: func(op layer.Op) layer.Op {
+			op.Native = func(map[string][]float32) layer.Kernel { return firstOnly{} }
+			return op
+		}}, "on its kernel"},
 		"train": {after(mlp(), func(_ *layer.Pass, _ int, in, h *graph.Node) *graph.Node { // sqrt has no finite slope at 0
 			return graph.Add(h, graph.ReduceAndKeep(graph.Sqrt(graph.MulScalar(in, 0)), graph.ReduceSum, 1))
 		}), "the gradient of"},
 		"fold": {&broken{Backbone: mlp(), fold: func(w layer.Weights) (backbone.Backbone, layer.Weights, error) { return other, w, nil }}, "folded form"},
 	}
 }
+
+// firstOnly is a kernel that forgets all samples but the first.
+type firstOnly struct{}
+
+func (firstOnly) Run(_ layer.Split, out, in []layer.Parts) { copy(out[0][0], in[0][0]) }
 
 func find(name string) rule {
 	return rules[slices.IndexFunc(rules, func(r rule) bool { return r.name == name })]

@@ -13,7 +13,7 @@ import (
 
 // addBackendFlag gives a verb that computes its --backend; openDevice opens what it says.
 func (a *app) addBackendFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&a.backend, "backend", "auto", "auto, go, xla:cpu, xla:cuda, xla:tpu or xla:/absolute/plugin.so")
+	cmd.Flags().StringVar(&a.backend, "backend", "auto", "auto, native, go, xla:cpu, xla:cuda, xla:tpu or xla:/absolute/plugin.so")
 }
 
 // openDevice opens the backend that --backend names and says what auto passed over. The caller closes it.
@@ -25,20 +25,43 @@ func (a *app) openDevice() (*compile.Device, error) {
 	if err != nil {
 		return nil, withHint(err, "layarun backend list")
 	}
+	a.note(device)
+	return device, nil
+}
+
+// openForTraining is openDevice where graphs are to be built, which native kernels do not.
+func (a *app) openForTraining() (*compile.Device, error) {
+	device, err := a.openDevice()
+	if err != nil {
+		return nil, err
+	}
+	if err := device.Open(); err != nil {
+		device.Close()
+		return nil, withHint(err, "layarun backend list")
+	}
+	if device.Native { // its backend has only now been opened
+		a.note(device)
+	}
+	return device, nil
+}
+
+// note says what auto passed over.
+func (a *app) note(device *compile.Device) {
 	if device.Note != "" {
 		a.say("%s", device.Note)
 	}
-	return device, nil
 }
 
 func newBackendCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backend",
 		Short: "List and install what networks can run on",
-		Long: `Networks run on XLA where one of its plugins is found, and on a pure-Go backend otherwise.
+		Long: `Networks run on an NVIDIA device through XLA where there is one, else on native kernels, written for the vector
+instructions of the processor (AVX-512, AVX2), else on XLA where its CPU plugin is found, else on a pure-Go backend. Training
+takes XLA or pure Go, and so do networks that have no native kernels.
 
---backend names one: auto (XLA on CUDA, XLA on the CPU, pure Go: the first that opens), go, xla:cpu, xla:cuda, xla:tpu,
-or xla: and the absolute path of a PJRT plugin.`,
+--backend names one: auto (the first of these that opens), native, go, xla:cpu, xla:cuda, xla:tpu, or xla: and the absolute
+path of a PJRT plugin.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: group,
 	}
@@ -60,14 +83,15 @@ func newBackendListCmd(a *app) *cobra.Command {
 			if a.json {
 				return a.emit("backend.list/1", struct {
 					Auto     string                  `json:"auto"`
+					Trains   string                  `json:"trains"`
 					Note     string                  `json:"note,omitempty"`
 					Backends []compile.BackendReport `json:"backends"`
-				}{report.Auto, report.AutoNote, report.Backends})
+				}{report.Auto, report.Trains, report.AutoNote, report.Backends})
 			}
 			if err := a.table(backendHeader, backendRows(report)); err != nil {
 				return err
 			}
-			a.say("auto opens %s", report.Auto)
+			a.say("auto runs on %s and trains on %s", report.Auto, report.Trains)
 			if report.AutoNote != "" {
 				a.say("%s", report.AutoNote)
 			}

@@ -53,7 +53,8 @@ func (a *app) printReport(r *compile.Report) error {
 		{"xla", xla},
 		{"searched", strings.Join(r.Searched, "\n"+strings.Repeat(" ", 16))},
 		{"installs to", r.Installed},
-		{"auto opens", r.Auto},
+		{"auto runs on", r.Auto},
+		{"auto trains on", r.Trains},
 	}
 	for _, path := range slices.Sorted(maps.Keys(r.Modules)) {
 		if name, found := strings.CutPrefix(path, "github.com/gomlx/"); found {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
@@ -150,7 +151,7 @@ func (a *app) eval(ctx context.Context, dirs []string, o evalOptions) error {
 	if err != nil {
 		return err
 	}
-	report.Data, report.Machine, report.Backend = networks[0].Data.Name, eval.ThisMachine(commit()), device.Name
+	report.Data, report.Machine, report.Backend = networks[0].Data.Name, eval.ThisMachine(commit()), backendsOf(networks)
 	if o.latency {
 		if err := a.measure(ctx, report, networks, set, o.timing); err != nil {
 			return err
@@ -163,6 +164,17 @@ func (a *app) eval(ctx context.Context, dirs []string, o evalOptions) error {
 		a.say("report for the browser: %s", o.html)
 	}
 	return a.showReport(report, o.markdown)
+}
+
+// backendsOf names what the networks run on; most often it is one.
+func backendsOf(networks []network) string {
+	var names []string
+	for _, n := range networks {
+		if name := n.runtime.Backend(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // writeHTML writes the report for the browser, all of it or nothing.

@@ -62,12 +62,12 @@ func (a *app) scoreBoth(ctx context.Context, b *bundle.Bundle, splits *dataset.S
 		return nil, err
 	}
 	defer device.Close()
-	c.Backend = device.Name
 	runtime, err := layarun.New(b, device, layarun.Options{})
 	if err != nil {
 		return nil, err
 	}
 	defer runtime.Close()
+	c.Backend = runtime.Backend()
 	if err := w.check(runtime.Exits()); err != nil {
 		return nil, err
 	}

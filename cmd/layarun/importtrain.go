@@ -54,7 +54,7 @@ func (a *app) importWithExits(ctx context.Context, model string, o importOptions
 	if err != nil {
 		return err
 	}
-	device, err := a.openDevice()
+	device, err := a.openForTraining()
 	if err != nil {
 		return err
 	}

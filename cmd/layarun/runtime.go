@@ -64,6 +64,9 @@ func (a *app) openRuntimeWith(dir string, start func(*bundle.Bundle, *compile.De
 		}
 		return nil, nil, err
 	}
+	if device.Native { // the network may have needed its backend
+		a.note(device)
+	}
 	running := &opened{r, device}
 	for name, t := range b.Weights {
 		if err := t.FinalizeAll(); err != nil {

@@ -135,7 +135,7 @@ func (a *app) train(ctx context.Context, r train.Recipe, o trainOptions) error {
 	if o.dry {
 		return a.showPlan(resolved)
 	}
-	device, err := a.openDevice()
+	device, err := a.openForTraining()
 	if err != nil {
 		return err
 	}

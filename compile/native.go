@@ -1,0 +1,234 @@
+package compile
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/layarun/layarun/exit"
+	"github.com/layarun/layarun/internal/kernel"
+	"github.com/layarun/layarun/laya"
+	"github.com/layarun/layarun/layer"
+)
+
+// native runs a network on the processor's vector instructions, where all of its operations have kernels (ADR 0016). It
+// compiles nothing, pads no batch and moves no rows: every sample has its state for itself.
+type native struct {
+	network *Network
+	team    *kernel.Team
+	stages  []stage // by segment
+	start   layer.Parts
+	buffers sync.Pool // of *[]float32
+}
+
+// stage is a segment's kernels, and the parts of what they compute.
+type stage struct {
+	blocks []layer.Kernel
+	states [][]layer.Spec // after each block
+	tap    layer.Kernel
+	tapped []layer.Spec
+	step   layer.Kernel
+	carry  int          // parts of the carry after the step
+	steps  []layer.Spec // carry, value and, where the step has one, the score
+	answer layer.Kernel // nil where the head cannot answer
+	logits []layer.Spec
+	scores bool // the step has a score
+}
+
+// newNative packs the weights. Where an operation has no kernel, it returns nil and the operation's name.
+func newNative(n *Network, weights layer.Weights, cores int) (_ *native, missing string, err error) {
+	p := packer{weights: weights, known: map[string]layer.Kernel{}}
+	config := n.Head.Config()
+	e := &native{network: n, start: n.Head.NativeStart()}
+	depth := -1
+	for _, s := range n.Segments() {
+		var st stage
+		for _, op := range s.Blocks {
+			depth++
+			st.blocks = append(st.blocks, p.pack(op))
+			st.states = append(st.states, n.Backbone.State(depth))
+		}
+		width := n.Backbone.TapDim(s.Depth)
+		st.tap, st.tapped = p.pack(s.Tap), []layer.Spec{layer.Float32(width)}
+		carry := n.Head.Carry(s.Depth)
+		st.step, st.carry, st.scores = p.pack(s.Step), len(carry), s.scores
+		if config.Kind != laya.Linear && config.Kind != laya.LastLayer {
+			width = config.Dim
+		}
+		st.steps = append(slices.Clone(carry), layer.Float32(width))
+		if s.scores {
+			st.steps = append(st.steps, layer.Float32(1))
+		}
+		if s.Answer != nil {
+			st.answer, st.logits = p.pack(*s.Answer), []layer.Spec{layer.Float32(config.Classes)}
+		}
+		e.stages = append(e.stages, st)
+	}
+	if p.missing != "" || p.err != nil {
+		return nil, p.missing, p.err
+	}
+	e.buffers.New = func() any { return new([]float32) }
+	e.team = kernel.NewTeam(cores)
+	return e, "", nil
+}
+
+// packer packs weights until an operation has no kernel.
+type packer struct {
+	weights layer.Weights
+	known   map[string]layer.Kernel // tied operations are packed once
+	missing string
+	err     error
+}
+
+func (p *packer) pack(op layer.Op) layer.Kernel {
+	key := op.Name + " " + op.Signature
+	if k := p.known[key]; k != nil || p.missing != "" || p.err != nil {
+		return k
+	}
+	if op.Native == nil {
+		p.missing = op.Name
+		return nil
+	}
+	values := map[string][]float32{}
+	for _, param := range op.Params {
+		name := op.FullName(param)
+		v, err := tensors.CopyFlatData[float32](p.weights[name])
+		if err != nil {
+			p.err = fmt.Errorf("compile: weight %q: %w", name, err)
+			return nil
+		}
+		values[param.Name] = v
+	}
+	k := op.Native(values)
+	if k == nil {
+		p.missing = op.Name
+	}
+	p.known[key] = k
+	return k
+}
+
+// held are parts of one sample in a buffer that is used again.
+type held struct {
+	layer.Parts
+	buffer *[]float32
+}
+
+func (n *native) hold(specs []layer.Spec, length int) held {
+	h := held{buffer: n.buffers.Get().(*[]float32)}
+	size := 0
+	for _, s := range specs {
+		size += s.Size(length)
+	}
+	if cap(*h.buffer) < size {
+		*h.buffer = make([]float32, size)
+	}
+	rest := (*h.buffer)[:size]
+	for _, s := range specs {
+		part := s.Size(length)
+		h.Parts = append(h.Parts, rest[:part:part])
+		rest = rest[part:]
+	}
+	return h
+}
+
+// drop gives the memory back. It may be called twice.
+func (n *native) drop(h *held) {
+	if h.buffer != nil {
+		n.buffers.Put(h.buffer)
+	}
+	*h = held{}
+}
+
+// apply runs a kernel on parts of the samples.
+func (n *native) apply(k layer.Kernel, specs []layer.Spec, samples []*Sample, in []layer.Parts) []held {
+	results, out := make([]held, len(in)), make([]layer.Parts, len(in))
+	for i, s := range samples {
+		results[i] = n.hold(specs, s.length)
+		out[i] = results[i].Parts
+	}
+	k.Run(n.team.Split, out, in)
+	return results
+}
+
+// run takes samples through segments first to last and returns their gate scores there. answers says that
+// they want the answers on the way as well.
+func (n *native) run(first, last int, samples []*Sample, answers bool) []exit.Scores {
+	n.team.Begin()
+	defer n.team.End()
+	scores := make([]exit.Scores, len(samples))
+	parts := make([]layer.Parts, len(samples))
+	for at := first; at <= last; at++ {
+		runtime.Gosched() // workers compute without a pause: whoever waits for an answer, or has a request, must get a turn
+		st := n.stages[at]
+		for i, k := range st.blocks {
+			for j, s := range samples {
+				parts[j] = n.before(s)
+			}
+			for j, state := range n.apply(k, st.states[i], samples, parts) {
+				n.drop(&samples[j].state)
+				samples[j].state, samples[j].values, samples[j].tokens = state, nil, nil
+			}
+		}
+		for j, s := range samples {
+			parts[j] = s.state.Parts
+		}
+		taps := n.apply(st.tap, st.tapped, samples, parts)
+		for j, s := range samples {
+			carry := n.start
+			if at > 0 {
+				carry = s.carry.Parts[:n.stages[at-1].carry]
+			}
+			parts[j] = slices.Concat(carry, taps[j].Parts)
+		}
+		for j, stepped := range n.apply(st.step, st.steps, samples, parts) {
+			n.drop(&taps[j])
+			n.drop(&samples[j].carry)
+			samples[j].carry = stepped
+		}
+		var logits []held
+		if st.answer != nil && (answers || at == last) {
+			for j, s := range samples {
+				parts[j] = s.carry.Parts[:st.carry]
+			}
+			logits = n.apply(st.answer, st.logits, samples, parts)
+		}
+		for j, s := range samples {
+			r := report{value: s.carry.Parts[st.carry]}
+			if st.scores {
+				r.score = s.carry.Parts[st.carry+1]
+			}
+			if logits != nil {
+				r.logits, scores[j] = logits[j].Parts[0], exit.ScoresOf(logits[j].Parts[0])
+			}
+			s.remember(r, true)
+			if logits != nil {
+				n.drop(&logits[j])
+			}
+		}
+	}
+	return scores
+}
+
+// before is what the next block takes of a sample: its state or, at the stem, its input, ids as numbers.
+func (n *native) before(s *Sample) layer.Parts {
+	switch {
+	case s.state.Parts != nil:
+		return s.state.Parts
+	case s.tokens == nil:
+		return layer.Parts{s.values}
+	}
+	ids := make([]float32, 0, len(s.tokens))
+	for _, id := range s.tokens {
+		ids = append(ids, float32(id))
+	}
+	return layer.Parts{ids}
+}
+
+// release gives up what a sample holds.
+func (n *native) release(s *Sample) {
+	n.drop(&s.state)
+	n.drop(&s.carry)
+}
