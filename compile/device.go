@@ -20,32 +20,47 @@ import (
 // [OpenDevice] opens another one: for XLA a PJRT client of its own, with its own threads and its own copy of whatever is
 // uploaded.
 type Device struct {
-	Backend compute.Backend // what builds graphs; nil for native kernels, until Open
-	Name    string          // "native", "go", "xla:cpu"; Open may change it
+	Backend compute.Backend // what builds graphs; nil for native kernels
+	Name    string          // "native", "go", "xla:cpu"
 	Plugin  string          // the XLA plugin's path and PJRT version; "" for others
 	Note    string          // one line on what auto passed over and why; "" where there is nothing to say
 	Native  bool            // networks run on native kernels if there are kernels for all of their operations
 	Workers int             // how many executions run side by side to advantage, at least 1
 
-	mu      sync.Mutex
-	backend func() (*Device, error) // opens Backend; nil where there is none
+	mu     sync.Mutex
+	open   func() (*Device, error) // opens graphs; nil where there is nothing to open
+	graphs *Device
 }
 
-// Open makes sure of Backend, which training needs, and networks without kernels. It is an error for the device "native".
-func (d *Device) Open() error {
+// Graphs is the device that builds graphs, for training and for networks without kernels: this one or, for native kernels that
+// auto chose, a backend that the first call opens and Close closes. It is an error for the device "native".
+func (d *Device) Graphs() (*Device, error) {
+	if d.Backend != nil {
+		return d, nil
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.Backend != nil {
-		return nil
+	if d.graphs == nil {
+		if d.open == nil {
+			return nil, fmt.Errorf("compile: backend %q runs networks and builds no graphs, as training does: take auto, go or xla:cpu", d.Name)
+		}
+		graphs, err := d.open()
+		if err != nil {
+			return nil, err
+		}
+		d.graphs = graphs
 	}
-	if d.backend == nil {
-		return fmt.Errorf("compile: backend %q runs networks and builds no graphs, as training does: take auto, go or xla:cpu", d.Name)
+	return d.graphs, nil
+}
+
+// Ran names what networks run on: Name or, once some network has needed it, the backend of Graphs.
+func (d *Device) Ran() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.graphs != nil {
+		return d.graphs.Name
 	}
-	opened, err := d.backend()
-	if err == nil {
-		d.Backend, d.Name, d.Plugin, d.Note = opened.Backend, opened.Name, opened.Plugin, opened.Note
-	}
-	return err
+	return d.Name
 }
 
 // OpenDevice opens a backend by name:
@@ -96,6 +111,9 @@ func (d *Device) Close() {
 	if d.Backend != nil {
 		d.Backend.Finalize()
 	}
+	if d.graphs != nil {
+		d.graphs.Close()
+	}
 }
 
 // nativeName is the backend of native kernels.
@@ -138,7 +156,7 @@ func openAuto() (*Device, error) {
 		}
 		device.Close()
 	}
-	native.backend = openAutoBackend
+	native.open = openAutoBackend
 	return native, nil
 }
 

@@ -89,7 +89,7 @@ func TestAutoFallsBackToGo(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer device.Close()
-			if err := device.Open(); err != nil {
+			if device, err = device.Graphs(); err != nil {
 				t.Fatal(err)
 			}
 			if device.Name != "go" {

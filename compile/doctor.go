@@ -68,8 +68,8 @@ func Examine(ctx context.Context, check bool) (*Report, error) {
 	}
 	if device, err := OpenDevice("auto"); err == nil {
 		r.Auto = device.Name
-		if err := device.Open(); err == nil {
-			r.Trains, r.AutoNote = device.Name, device.Note
+		if graphs, err := device.Graphs(); err == nil {
+			r.Trains, r.AutoNote = graphs.Name, graphs.Note
 		}
 		device.Close()
 	}

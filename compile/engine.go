@@ -80,10 +80,10 @@ func NewEngine(device *Device, network *Network, weights layer.Weights, lengths 
 			return nil, err
 		case e.native != nil:
 			return e, nil
-		case device.Backend == nil && device.backend == nil:
+		case device.open == nil:
 			return nil, fmt.Errorf("compile: backend %q has no kernel for the network's %s on this processor; take auto, go or xla:cpu", device.Name, missing)
 		}
-		if err := device.Open(); err != nil {
+		if device, err = device.Graphs(); err != nil {
 			return nil, err
 		}
 	}

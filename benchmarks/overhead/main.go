@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/layarun/layarun/benchmarks/internal/result"
 	"github.com/layarun/layarun/benchmarks/internal/workload"
 	"github.com/layarun/layarun/compile"
@@ -50,13 +52,18 @@ func run(ctx context.Context, o workload.Options, backend string, networks []str
 		return err
 	}
 	defer o.Device.Close()
+	graphs, err := o.Device.Graphs()
+	if err != nil {
+		return err
+	}
 	r := result.Overhead{Schema: result.OverheadSchema, Environment: result.Here(o.Device), Samples: o.Samples}
+	r.Environment.Plugin = result.Here(graphs).Plugin // runs the plain executables
 	for _, name := range networks {
 		w, err := workload.Open(ctx, name, o)
 		if err != nil {
 			return err
 		}
-		n, err := network(ctx, w, o.Device, repetitions)
+		n, err := network(ctx, w, o.Device, graphs, repetitions)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -69,7 +76,7 @@ func run(ctx context.Context, o workload.Options, backend string, networks []str
 }
 
 // network measures one network at every batch size.
-func network(ctx context.Context, w *workload.Workload, device *compile.Device, repetitions int) (n result.OverheadNetwork, err error) {
+func network(ctx context.Context, w *workload.Workload, device, graphs *compile.Device, repetitions int) (n result.OverheadNetwork, err error) {
 	n = result.OverheadNetwork{Name: w.Name, About: w.About}
 	engine, err := w.Engine(device)
 	if err != nil {
@@ -81,7 +88,7 @@ func network(ctx context.Context, w *workload.Workload, device *compile.Device, 
 		return n, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	p, err := newPlain(w, device, engine.Network())
+	p, err := newPlain(w, graphs, engine.Network())
 	if err != nil {
 		return n, err
 	}
@@ -91,7 +98,7 @@ func network(ctx context.Context, w *workload.Workload, device *compile.Device, 
 		if parts := engine.Workers(); parts > 1 && batch >= parts {
 			ways = append(ways, p.candidate(parts))
 		}
-		ways = append(ways, engineOnly(w, engine), w.Candidate(r, exit.Full().Name))
+		ways = append(ways, engineOnly(w, engine, batch), w.Candidate(r, exit.Full().Name))
 		point, err := point(ctx, w, batch, repetitions, ways)
 		if err != nil {
 			return n, err
@@ -129,25 +136,39 @@ func point(ctx context.Context, w *workload.Workload, batch, repetitions int, wa
 		p.Split = &timings[1][0].MS
 	}
 	p.Runtime, p.Ratio = timings[plain+1][0].MS, timings[plain+1][0].SpeedUp
+	if timings, err = eval.Latency(ctx, ways[plain:], o); err != nil {
+		return p, err
+	}
+	p.EngineRatio = timings[1][0].SpeedUp
 	return p, nil
 }
 
-// engineOnly runs the engine's segments in one go, without the scheduler: batches of the largest bucket one after another.
-func engineOnly(w *workload.Workload, e *compile.Engine) eval.Candidate {
-	last, largest := len(e.Depths())-1, slices.Max(e.Buckets()[0])
+// engineOnly runs the engine's segments in one go, without the scheduler: the batch in as many parts as there are workers,
+// where it has so many samples, each in batches of the largest size.
+func engineOnly(w *workload.Workload, e *compile.Engine, batch int) eval.Candidate {
+	parts := min(e.Workers(), batch)
 	return eval.Candidate{Name: "engine", Compiled: e.Executables, Predict: func(_ context.Context, from, to int) error {
-		for ; from < to; from += largest {
-			batch, err := w.Samples(e, from, min(largest, to-from))
-			if err != nil {
-				return err
-			}
-			if _, err := e.Run(0, last, batch); err != nil {
-				return err
-			}
-			for _, s := range batch {
-				e.Release(s)
-			}
+		var group errgroup.Group
+		for i := range parts {
+			group.Go(func() error { return engineRun(w, e, from+(to-from)*i/parts, from+(to-from)*(i+1)/parts) })
 		}
-		return nil
+		return group.Wait()
 	}}
+}
+
+func engineRun(w *workload.Workload, e *compile.Engine, from, to int) error {
+	last, largest := len(e.Depths())-1, slices.Max(e.Buckets()[0])
+	for ; from < to; from += largest {
+		batch, err := w.Samples(e, from, min(largest, to-from))
+		if err != nil {
+			return err
+		}
+		if _, err := e.Run(0, last, batch); err != nil {
+			return err
+		}
+		for _, s := range batch {
+			e.Release(s)
+		}
+	}
+	return nil
 }

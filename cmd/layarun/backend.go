@@ -29,20 +29,19 @@ func (a *app) openDevice() (*compile.Device, error) {
 	return device, nil
 }
 
-// openForTraining is openDevice where graphs are to be built, which native kernels do not.
-func (a *app) openForTraining() (*compile.Device, error) {
-	device, err := a.openDevice()
-	if err != nil {
-		return nil, err
+// openForTraining is openDevice where graphs are to be built as well, which native kernels do not.
+func (a *app) openForTraining() (device, graphs *compile.Device, err error) {
+	if device, err = a.openDevice(); err != nil {
+		return nil, nil, err
 	}
-	if err := device.Open(); err != nil {
+	if graphs, err = device.Graphs(); err != nil {
 		device.Close()
-		return nil, withHint(err, "layarun backend list")
+		return nil, nil, withHint(err, "layarun backend list")
 	}
-	if device.Native { // its backend has only now been opened
-		a.note(device)
+	if graphs != device {
+		a.note(graphs)
 	}
-	return device, nil
+	return device, graphs, nil
 }
 
 // note says what auto passed over.

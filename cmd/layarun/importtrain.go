@@ -54,7 +54,7 @@ func (a *app) importWithExits(ctx context.Context, model string, o importOptions
 	if err != nil {
 		return err
 	}
-	device, err := a.openForTraining()
+	device, graphs, err := a.openForTraining()
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (a *app) importWithExits(ctx context.Context, model string, o importOptions
 	if report.Before, err = a.accuracyBefore(ctx, o.out, device, resolved.Splits.Validation); err != nil {
 		return err
 	}
-	run, err := a.trainOne(ctx, resolved, device, folder, false)
+	run, err := a.trainOne(ctx, resolved, graphs, folder, false)
 	if errors.Is(err, context.Canceled) {
 		a.say("stopped; give the same command again to go on in %s", folder)
 	}

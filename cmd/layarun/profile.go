@@ -62,7 +62,7 @@ func (a *app) profile(ctx context.Context, dir string) error {
 			Backend string         `json:"backend"`
 			Policy  string         `json:"policy,omitempty"` // of the exit view
 			Profile *prune.Profile `json:"profile"`
-		}{dir, device.Name, firstPolicy(b), b.Profile})
+		}{dir, device.Ran(), firstPolicy(b), b.Profile})
 	}
 	if err := a.showProfile(b, splits.Validation); err != nil {
 		return err

@@ -136,7 +136,7 @@ func (a *app) prune(ctx context.Context, dir string, o pruneOptions) error {
 	if err != nil {
 		return withHint(err, "layarun profile "+dir+", to see the scores")
 	}
-	r := pruned{Bundle: dir, Backend: device.Name, Samples: splits.Validation.Len(), MaxDrop: o.maxDrop / 100, Plan: plan,
+	r := pruned{Bundle: dir, Backend: device.Ran(), Samples: splits.Validation.Len(), MaxDrop: o.maxDrop / 100, Plan: plan,
 		Lost: profile.Lost(plan.Reads), policies: len(b.Policies), untouched: untouched(b, *profile, plan)}
 	if r.Before, err = sizeOf(b); err != nil {
 		return err

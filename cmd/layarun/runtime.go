@@ -64,8 +64,12 @@ func (a *app) openRuntimeWith(dir string, start func(*bundle.Bundle, *compile.De
 		}
 		return nil, nil, err
 	}
-	if device.Native { // the network may have needed its backend
-		a.note(device)
+	if r.Backend() != device.Name { // it has no native kernels
+		graphs, err := device.Graphs()
+		if err != nil {
+			return nil, nil, errors.Join(err, r.Close())
+		}
+		a.note(graphs)
 	}
 	running := &opened{r, device}
 	for name, t := range b.Weights {

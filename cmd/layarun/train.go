@@ -135,7 +135,7 @@ func (a *app) train(ctx context.Context, r train.Recipe, o trainOptions) error {
 	if o.dry {
 		return a.showPlan(resolved)
 	}
-	device, err := a.openForTraining()
+	device, graphs, err := a.openForTraining()
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (a *app) train(ctx context.Context, r train.Recipe, o trainOptions) error {
 		if len(o.seeds) > 1 {
 			name = fmt.Sprintf("%s-%d", folder, seed)
 		}
-		t, err := a.trainOne(ctx, resolved, device, name, o.force)
+		t, err := a.trainOne(ctx, resolved, graphs, name, o.force)
 		if errors.Is(err, context.Canceled) {
 			a.say("stopped; give the same command again%s to go on from the checkpoint in %s", withoutForce(o.force), name)
 		}
@@ -187,8 +187,8 @@ func withoutForce(force bool) string {
 }
 
 // trainOne makes one run in a folder of its own, or reads it back if it is finished.
-func (a *app) trainOne(ctx context.Context, r *train.Resolved, device *compile.Device, folder string, force bool) (*trained, error) {
-	job, err := r.Job(device.Backend)
+func (a *app) trainOne(ctx context.Context, r *train.Resolved, graphs *compile.Device, folder string, force bool) (*trained, error) {
+	job, err := r.Job(graphs.Backend)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +205,7 @@ func (a *app) trainOne(ctx context.Context, r *train.Resolved, device *compile.D
 	if err != nil {
 		return nil, err
 	}
-	t := &trained{Folder: folder, Bundle: filepath.Join(folder, train.BundleDir), Digest: b.Digest(), Backend: device.Name,
+	t := &trained{Folder: folder, Bundle: filepath.Join(folder, train.BundleDir), Digest: b.Digest(), Backend: graphs.Name,
 		Seed: r.Recipe.Train.Seed, Best: result.Best, Exits: r.Network.Exits(), Epochs: result.Epochs, Finished: result.Finished}
 	for _, c := range costs(r.Network, b.MaxLength) {
 		t.MACs = append(t.MACs, c.MACs)
