@@ -19,15 +19,17 @@ type SameWay struct {
 	Answers int    `json:"answers"`
 	Exits   int    `json:"exits"`  // answers from another exit
 	Labels  int    `json:"labels"` // answers with another label
+	// Difference is the largest between a confidence and that of the sample alone, over all samples, exits and gates.
+	Difference float64 `json:"difference"`
 	// Beyond are those of them that Difference does not explain.
 	Beyond int `json:"beyond"`
 }
 
 // Table has a row per way of arriving.
 func (s *Same) Table() Table {
-	t := Table{Header: []string{"against alone", "answers", "other exit", "other label", "beyond the bound"}}
+	t := Table{Header: []string{"against alone", "answers", "other exit", "other label", "scores apart", "beyond the bound"}}
 	for _, w := range s.Ways {
-		t.Rows = append(t.Rows, []string{w.Way, fmt.Sprint(w.Answers), fmt.Sprint(w.Exits), fmt.Sprint(w.Labels), fmt.Sprint(w.Beyond)})
+		t.Rows = append(t.Rows, []string{w.Way, fmt.Sprint(w.Answers), fmt.Sprint(w.Exits), fmt.Sprint(w.Labels), fmt.Sprintf("%.1g", w.Difference), fmt.Sprint(w.Beyond)})
 	}
 	return t
 }

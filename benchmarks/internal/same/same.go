@@ -25,6 +25,8 @@ const (
 	bound = 1e-4
 	// atOnce is how many samples are handed in together to fill batches of one bucket.
 	atOnce = 256
+	// otherBatch is the batch size on another backend.
+	otherBatch = 8
 	// callers and the most samples in one of their requests make the concurrent load.
 	callers, mostSamples = 16, 40
 )
@@ -45,8 +47,9 @@ type check struct {
 	theta  map[int]float64  // depth: threshold
 }
 
-// Check answers all samples of w alone, in batches of each of the buckets, and under the load of several callers, each
-// with the policy and with exits off. An error is one of running; what was found is in the result.
+// Check answers all samples of w alone, in batches of each of the buckets, under the load of several callers and, where they
+// run on native kernels, on the backend that builds graphs, each with the policy and with exits off. An error is one of
+// running; what was found is in the result.
 func Check(ctx context.Context, w *workload.Workload, device *compile.Device, buckets []int) (found *result.Same, err error) {
 	c := &check{work: w, policy: w.Policy, at: map[int]int{}, theta: map[int]float64{}}
 	c.found = result.Same{Samples: w.Len(), Bound: bound}
@@ -64,7 +67,7 @@ func Check(ctx context.Context, w *workload.Workload, device *compile.Device, bu
 	}
 	var pending []func()
 	for _, bucket := range buckets {
-		compare, err := c.bucket(ctx, device, bucket)
+		compare, err := c.bucket(ctx, device, bucket, fmt.Sprintf("batches of %d", bucket))
 		if err != nil {
 			return nil, fmt.Errorf("bucket %d: %w", bucket, err)
 		}
@@ -74,7 +77,18 @@ func Check(ctx context.Context, w *workload.Workload, device *compile.Device, bu
 	if err != nil {
 		return nil, err
 	}
-	for _, compare := range append(pending, compare) { // the difference is now known
+	pending = append(pending, compare)
+	graphs, err := device.Graphs()
+	if err != nil {
+		return nil, err
+	}
+	if name := r.Backend(); name != graphs.Name {
+		if compare, err = c.bucket(ctx, graphs, otherBatch, fmt.Sprintf("on %s, not %s, in batches of %d", graphs.Name, name, otherBatch)); err != nil {
+			return nil, fmt.Errorf("%s: %w", graphs.Name, err)
+		}
+		pending = append(pending, compare)
+	}
+	for _, compare := range pending { // the difference is now known
 		compare()
 	}
 	return &c.found, err
@@ -98,7 +112,7 @@ func (c *check) one(ctx context.Context, r *layarun.Runtime) error {
 		}
 		c.alone = append(c.alone, answers[0])
 		// The gate's graph and its formula in Go may differ in the last bits, too.
-		c.differ(float64(answers[0].Confidence), float64(c.scores[i][c.at[answers[0].ExitDepth]][c.gate]))
+		c.found.Difference = max(c.found.Difference, math.Abs(float64(answers[0].Confidence-c.scores[i][c.at[answers[0].ExitDepth]][c.gate])))
 	}
 	return nil
 }
@@ -120,11 +134,21 @@ func scores(a layarun.Answer) []exit.Scores {
 	return all
 }
 
-// differ notes the difference of two confidences that should be one.
-func (c *check) differ(a, b float64) { c.found.Difference = max(c.found.Difference, math.Abs(a-b)) }
+// differ is the largest difference of a confidence from that alone, which it also notes.
+func (c *check) differ(off []layarun.Answer) (difference float64) {
+	for i, a := range off {
+		for k, s := range scores(a) {
+			for gate := range s {
+				difference = max(difference, math.Abs(float64(s[gate]-c.scores[i][k][gate])))
+			}
+		}
+	}
+	c.found.Difference = max(c.found.Difference, difference)
+	return difference
+}
 
 // bucket answers all samples in batches of one bucket, at every segment, and returns what compares the answers.
-func (c *check) bucket(ctx context.Context, device *compile.Device, bucket int) (compare func(), err error) {
+func (c *check) bucket(ctx context.Context, device *compile.Device, bucket int, way string) (compare func(), err error) {
 	r, err := layarun.New(c.work.Bundle, device, layarun.Options{Buckets: [][]int{{bucket}}})
 	if err != nil {
 		return nil, err
@@ -137,20 +161,14 @@ func (c *check) bucket(ctx context.Context, device *compile.Device, bucket int) 
 		if err != nil {
 			return nil, err
 		}
-		for i, a := range answers {
-			for k, s := range scores(a) {
-				for gate := range s {
-					c.differ(float64(s[gate]), float64(c.scores[from+i][k][gate]))
-				}
-			}
-		}
 		off = append(off, answers...)
 		if answers, err = c.ask(ctx, r, from, to, false); err != nil {
 			return nil, err
 		}
 		on = append(on, answers...)
 	}
-	return func() { c.compare(fmt.Sprintf("batches of %d", bucket), off, on) }, nil
+	difference := c.differ(off)
+	return func() { c.compare(way, difference, off, on) }, nil
 }
 
 // load lets several callers ask for all samples in requests of random sizes, with the policy and with exits off at the
@@ -185,12 +203,18 @@ func (c *check) load(ctx context.Context, r *layarun.Runtime) (compare func(), e
 		})
 	}
 	all.Wait()
-	return func() { c.compare(fmt.Sprintf("%d callers, 1 to %d samples each", callers, mostSamples), off, on) }, errors.Join(faults...)
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	difference := c.differ(off)
+	return func() {
+		c.compare(fmt.Sprintf("%d callers, 1 to %d samples each", callers, mostSamples), difference, off, on)
+	}, nil
 }
 
 // compare counts the answers that are not those alone.
-func (c *check) compare(way string, off, on []layarun.Answer) {
-	w := result.SameWay{Way: way, Answers: len(off) + len(on)}
+func (c *check) compare(way string, difference float64, off, on []layarun.Answer) {
+	w := result.SameWay{Way: way, Answers: len(off) + len(on), Difference: difference}
 	last := len(c.exits) - 1
 	for i := range off {
 		if off[i].Label != c.labels[i] {
