@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -17,11 +16,9 @@ import (
 // native runs a network on the processor's vector instructions, where all of its operations have kernels (ADR 0016). It
 // compiles nothing, pads no batch and moves no rows: every sample has its state for itself.
 type native struct {
-	network *Network
-	team    *kernel.Team
-	stages  []stage // by segment
-	start   layer.Parts
-	buffers sync.Pool // of *[]float32
+	team   *kernel.Team
+	stages []stage // by segment
+	start  layer.Parts
 }
 
 // stage is a segment's kernels, and the parts of what they compute.
@@ -42,7 +39,7 @@ type stage struct {
 func newNative(n *Network, weights layer.Weights, cores int) (_ *native, missing string, err error) {
 	p := packer{weights: weights, known: map[string]layer.Kernel{}}
 	config := n.Head.Config()
-	e := &native{network: n, start: n.Head.NativeStart()}
+	e := &native{start: n.Head.NativeStart()}
 	depth := -1
 	for _, s := range n.Segments() {
 		var st stage
@@ -70,7 +67,6 @@ func newNative(n *Network, weights layer.Weights, cores int) (_ *native, missing
 	if p.missing != "" || p.err != nil {
 		return nil, p.missing, p.err
 	}
-	e.buffers.New = func() any { return new([]float32) }
 	e.team = kernel.NewTeam(cores)
 	return e, "", nil
 }
@@ -116,16 +112,13 @@ type held struct {
 	buffer *[]float32
 }
 
-func (n *native) hold(specs []layer.Spec, length int) held {
-	h := held{buffer: n.buffers.Get().(*[]float32)}
+func hold(specs []layer.Spec, length int) held {
 	size := 0
 	for _, s := range specs {
 		size += s.Size(length)
 	}
-	if cap(*h.buffer) < size {
-		*h.buffer = make([]float32, size)
-	}
-	rest := (*h.buffer)[:size]
+	h := held{buffer: kernel.Borrow(size)}
+	rest := *h.buffer
 	for _, s := range specs {
 		part := s.Size(length)
 		h.Parts = append(h.Parts, rest[:part:part])
@@ -135,9 +128,9 @@ func (n *native) hold(specs []layer.Spec, length int) held {
 }
 
 // drop gives the memory back. It may be called twice.
-func (n *native) drop(h *held) {
+func (h *held) drop() {
 	if h.buffer != nil {
-		n.buffers.Put(h.buffer)
+		kernel.Return(h.buffer)
 	}
 	*h = held{}
 }
@@ -146,7 +139,7 @@ func (n *native) drop(h *held) {
 func (n *native) apply(k layer.Kernel, specs []layer.Spec, samples []*Sample, in []layer.Parts) []held {
 	results, out := make([]held, len(in)), make([]layer.Parts, len(in))
 	for i, s := range samples {
-		results[i] = n.hold(specs, s.length)
+		results[i] = hold(specs, s.length)
 		out[i] = results[i].Parts
 	}
 	k.Run(n.team.Split, out, in)
@@ -165,10 +158,10 @@ func (n *native) run(first, last int, samples []*Sample, answers bool) []exit.Sc
 		st := n.stages[at]
 		for i, k := range st.blocks {
 			for j, s := range samples {
-				parts[j] = n.before(s)
+				parts[j] = before(s)
 			}
 			for j, state := range n.apply(k, st.states[i], samples, parts) {
-				n.drop(&samples[j].state)
+				samples[j].state.drop()
 				samples[j].state, samples[j].values, samples[j].tokens = state, nil, nil
 			}
 		}
@@ -184,8 +177,8 @@ func (n *native) run(first, last int, samples []*Sample, answers bool) []exit.Sc
 			parts[j] = slices.Concat(carry, taps[j].Parts)
 		}
 		for j, stepped := range n.apply(st.step, st.steps, samples, parts) {
-			n.drop(&taps[j])
-			n.drop(&samples[j].carry)
+			taps[j].drop()
+			samples[j].carry.drop()
 			samples[j].carry = stepped
 		}
 		var logits []held
@@ -205,7 +198,7 @@ func (n *native) run(first, last int, samples []*Sample, answers bool) []exit.Sc
 			}
 			s.remember(r, true)
 			if logits != nil {
-				n.drop(&logits[j])
+				logits[j].drop()
 			}
 		}
 	}
@@ -213,7 +206,7 @@ func (n *native) run(first, last int, samples []*Sample, answers bool) []exit.Sc
 }
 
 // before is what the next block takes of a sample: its state or, at the stem, its input, ids as numbers.
-func (n *native) before(s *Sample) layer.Parts {
+func before(s *Sample) layer.Parts {
 	switch {
 	case s.state.Parts != nil:
 		return s.state.Parts
@@ -225,10 +218,4 @@ func (n *native) before(s *Sample) layer.Parts {
 		ids = append(ids, float32(id))
 	}
 	return layer.Parts{ids}
-}
-
-// release gives up what a sample holds.
-func (n *native) release(s *Sample) {
-	n.drop(&s.state)
-	n.drop(&s.carry)
 }

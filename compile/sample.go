@@ -115,9 +115,8 @@ func (e *Engine) Release(s *Sample) {
 		s.batch.release()
 		s.batch = nil
 	}
-	if e.native != nil {
-		e.native.release(s)
-	}
+	s.state.drop()
+	s.carry.drop()
 }
 
 // remember takes a report into the sample. Scores over depth come one by one (each) or all at once.

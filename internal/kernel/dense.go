@@ -61,6 +61,17 @@ func (d *Dense) Run(from, to, rows int, result, source, residual Matrix, floor f
 	}
 }
 
+// Line is row i.
+func (m Matrix) Line(i int) []float32 { return m.Values[i*m.Row : (i+1)*m.Row] }
+
+// Lines is the matrix without its first rows.
+func (m Matrix) Lines(from int) Matrix {
+	if m.Values == nil {
+		return m
+	}
+	return Matrix{m.Values[from*m.Row:], m.Row}
+}
+
 // Columns is the matrix without its first columns.
 func (m Matrix) Columns(column int) Matrix {
 	if m.Values == nil {

@@ -1,22 +1,37 @@
 package kernel
 
-import "sync"
+import (
+	"math/bits"
+	"sync"
+)
 
-var buffers = sync.Pool{New: func() any { return new([]float32) }}
+// free are buffers that are not in use, by the power of two that is their capacity.
+var free [48]sync.Pool // of *[]float32
 
-// Scratch is memory for what is computed on the way, used again by whoever comes next. It holds what the last user left.
+// Borrow returns so many numbers of memory, holding whatever the last user left. [Return] gives it back.
+func Borrow(size int) *[]float32 {
+	class := bits.Len(uint(max(size, 1) - 1))
+	if b, ok := free[class].Get().(*[]float32); ok {
+		*b = (*b)[:size]
+		return b
+	}
+	b := make([]float32, size, 1<<class)
+	return &b
+}
+
+// Return gives back what Borrow returned. It must not be used any more.
+func Return(b *[]float32) { free[bits.Len(uint(cap(*b)-1))].Put(b) }
+
+// Scratch is borrowed memory that is cut into matrices.
 type Scratch struct {
 	buffer *[]float32
 	rest   []float32
 }
 
-// NewScratch is room for so many numbers. Free gives it back.
+// NewScratch borrows so many numbers. Free gives them back.
 func NewScratch(size int) *Scratch {
-	buffer := buffers.Get().(*[]float32)
-	if cap(*buffer) < size {
-		*buffer = make([]float32, size)
-	}
-	return &Scratch{buffer, (*buffer)[:size]}
+	b := Borrow(size)
+	return &Scratch{b, *b}
 }
 
 // Take cuts off a matrix.
@@ -27,15 +42,4 @@ func (s *Scratch) Take(rows, width int) Matrix {
 }
 
 // Free gives the memory back; what Take returned must not be used any more.
-func (s *Scratch) Free() { buffers.Put(s.buffer) }
-
-// Line is row i.
-func (m Matrix) Line(i int) []float32 { return m.Values[i*m.Row : (i+1)*m.Row] }
-
-// Lines is the matrix without its first rows.
-func (m Matrix) Lines(from int) Matrix {
-	if m.Values == nil {
-		return m
-	}
-	return Matrix{m.Values[from*m.Row:], m.Row}
-}
+func (s *Scratch) Free() { Return(s.buffer) }

@@ -28,7 +28,7 @@ type job struct {
 	each   func(int)
 	shares []share      // the caller's first
 	done   atomic.Int32 // helpers that have returned
-	fault  atomic.Value // what a helper panicked with, a string
+	fault  atomic.Value // what a piece panicked with, a string
 }
 
 // share is a run of pieces that nobody has begun: the first and, in the upper half, the end.
@@ -100,8 +100,14 @@ func (t *Team) Split(pieces int, each func(piece int)) {
 	}
 }
 
-// run does the pieces of the share and then, from their ends, what is left of the others.
+// run does the pieces of the share and then, from their ends, what is left of the others. A panic is kept for the end of
+// Split: in a helper's goroutine it would end the process, and in the caller's leave helpers at work on memory given back.
 func (s *share) run() {
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.job.fault.Store(fmt.Sprint(fault))
+		}
+	}()
 	for piece := s.first(); piece >= 0; piece = s.first() {
 		s.job.each(piece)
 	}
@@ -141,17 +147,6 @@ func (s *share) last() int {
 	}
 }
 
-// help is run in a helper's goroutine, where a panic would end the process: the caller gets it.
-func (s *share) help() {
-	defer s.job.done.Add(1)
-	defer func() {
-		if fault := recover(); fault != nil {
-			s.job.fault.Store(fmt.Sprint(fault))
-		}
-	}()
-	s.run()
-}
-
 func (h *helper) rouse() {
 	if h.asleep.Load() {
 		select {
@@ -174,7 +169,8 @@ func (h *helper) serve() {
 			h.asleep.Store(false)
 		}
 		if s := h.share.Load(); s != nil && h.share.CompareAndSwap(s, nil) {
-			s.help()
+			s.run()
+			s.job.done.Add(1)
 		}
 		last = time.Now()
 	}
