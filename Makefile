@@ -25,8 +25,10 @@ test: ## run the tests; needs no network, data or accelerator
 	$(GO) test ./...
 	@$(GO) test -count=1 -v -run Used ./internal/testbackend | grep backends:
 
-race: ## run the plain-Go packages under the race detector
+race: ## run the plain-Go packages and native kernels under the race detector
 	$(GO) test -race $(PLAIN)
+	$(GO) test -race -run 'Split|Close' ./internal/kernel
+	$(GO) test -race -run TestNative ./compile
 
 lint: ## vet, staticcheck and gofmt
 	@test -z "$$(gofmt -l .)" || { gofmt -d . | head -50; exit 1; }

@@ -30,10 +30,10 @@ import (
 
 // Options say how to run a bundle. The zero value is right for most.
 type Options struct {
-	// Backend is what compile.OpenDevice takes: "auto" (also ""), "go", "xla:cpu", …
+	// Backend is what compile.OpenDevice takes: "auto" (also ""), "native", "go", "xla:cpu", …
 	Backend string
-	// Buckets are the batch sizes that are compiled, ascending, for each padded length, the shortest first; one list holds
-	// for every length. nil means [DefaultBuckets] for every length. [Tune] finds those that suit a device.
+	// Buckets are the batch sizes that run, ascending, for each padded length, the shortest first; one list holds for every
+	// length. Native kernels run every size up to the largest. nil means [DefaultBuckets] for every length. [Tune] finds those that suit a device.
 	Buckets [][]int
 	// Capacity bounds the samples inside the scheduler; 0 leaves it to the scheduler.
 	Capacity int
@@ -220,6 +220,9 @@ func (r *Runtime) Digest() string { return r.digest }
 
 // Backend names what runs the network, as "native", "go" or "xla:cpu".
 func (r *Runtime) Backend() string { return r.engine.Backend() }
+
+// Note says why the network does not run on native kernels where the device prefers them; "" if there is nothing to say.
+func (r *Runtime) Note() string { return r.engine.Note() }
 
 // Classes are the names of the labels.
 func (r *Runtime) Classes() []string { return r.bundle.Classes }

@@ -1,6 +1,7 @@
 package layarun_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -35,7 +36,7 @@ var sentences = []string{
 // vectors is a network over 5 numbers with 4 blocks, and by default an exit at every depth.
 func vectors(t testing.TB, head laya.Config) *bundle.Bundle {
 	t.Helper()
-	b, err := backbone.Decode([]byte(`{"kind":"mlp","input":[5],"widths":[8,8,8,8],"residual":true}`))
+	b, err := backbone.Decode([]byte(`{"kind":"mlp","input":[5],"widths":[16,16,16,16],"residual":true}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func vectors(t testing.TB, head laya.Config) *bundle.Bundle {
 // everyDepth is the head of vectors.
 func everyDepth() laya.Config {
 	head := laya.Default([]int{0, 1, 2, 3, 4}, 3)
-	head.Dim, head.Hidden = 6, 5
+	head.Dim, head.Hidden = 16, 5
 	return head
 }
 
@@ -56,12 +57,12 @@ func texts(t testing.TB) *bundle.Bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := backbone.Decode([]byte(`{"kind":"encoder","vocab":80,"max_length":32,"layers":3,"dim":8,"heads":2,"hidden":12}`))
+	b, err := backbone.Decode([]byte(`{"kind":"encoder","vocab":80,"max_length":32,"layers":3,"dim":32,"heads":2,"hidden":48}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	head := laya.Default([]int{0, 1, 2, 3}, 3)
-	head.Dim, head.Hidden = 6, 5
+	head.Dim, head.Hidden = 16, 5
 	return filled(t, &bundle.Bundle{Name: "texts", Backbone: b, Head: head, Classes: []string{"a", "b", "c"}, Tokenizer: tokenizer, MaxLength: 32})
 }
 
@@ -100,8 +101,12 @@ func filled(t testing.TB, b *bundle.Bundle) *bundle.Bundle {
 	return b
 }
 
-// onEach runs a test on every backend there is.
+// onEach runs a test on every backend there is and, where this processor has them, on native kernels, for which the networks
+// are as wide as a vector.
 func onEach(t *testing.T, test func(*testing.T, *compile.Device)) {
+	if device, err := compile.OpenDevice("native"); err == nil {
+		t.Run(device.Name, func(t *testing.T) { test(t, device) })
+	}
 	for _, device := range testbackend.All(t) {
 		t.Run(device.Name, func(t *testing.T) { test(t, device) })
 	}
@@ -113,7 +118,7 @@ func first(t testing.TB) *compile.Device { return testbackend.All(t)[0] }
 func open(t testing.TB, b *bundle.Bundle, device *compile.Device) *layarun.Runtime {
 	t.Helper()
 	buckets := []int{1, 2, 4, 8}
-	if device.Name != "go" {
+	if strings.HasPrefix(device.Name, "xla") {
 		buckets = []int{1, 4} // XLA takes a good part of a second to compile each
 	}
 	r, err := layarun.New(b, device, layarun.Options{Buckets: [][]int{buckets}})
@@ -163,7 +168,7 @@ func whole(t testing.TB, b *bundle.Bundle, device *compile.Device, input *tensor
 	for _, p := range n.Params() {
 		args = append(args, tensors.FromFlatDataAndDimensions(tensors.MustCopyFlatData[float32](b.Weights[p.Name]), p.Dims...))
 	}
-	out, err := graph.CallOnceN(device.Backend, func(in []*graph.Node) []*graph.Node {
+	out, err := graph.CallOnceN(cmp.Or(device.Backend, testbackend.Go(t)), func(in []*graph.Node) []*graph.Node {
 		binding := &layer.Binding{Weights: map[string]*graph.Node{}}
 		for i, p := range n.Params() {
 			binding.Weights[p.Name] = in[1+i]

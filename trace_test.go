@@ -38,7 +38,7 @@ func TestTrace(t *testing.T) {
 					t.Errorf("launch %d: %+v, want depth %d and some time", i, s, depths[i])
 				}
 			}
-			if now := r.Executables(); now <= before {
+			if now := r.Executables(); now <= before && r.Backend() != "native" {
 				t.Errorf("%d executables after %d, want more: answer %t is another form", now, before, answer)
 			} else {
 				before = now

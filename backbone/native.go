@@ -36,8 +36,8 @@ func inTurn(pieces int, each func(int)) {
 	}
 }
 
-// productRows is how many rows of a product a core computes at a time: few enough that cores end together, enough that a
-// panel of weights is read from memory once and used often.
+// productRows is how many rows of a product a core computes at a time: few enough that cores end together, enough that what
+// is read of a panel's weights is used often; a multiple of the largest tile.
 const productRows = 56
 
 // multiply shares a product out over the cores, panel by panel.

@@ -18,9 +18,9 @@ func (v *ViT) nativeStem(weights map[string][]float32) layer.Kernel {
 	if !kernel.Fills(v.Dim) {
 		return nil
 	}
-	s := &nativePatches{ViT: v, standard: newStandard(weights), class: weights["class"], position: weights["position"][v.Dim:]}
-	for j := range s.class {
-		s.class[j] += weights["position"][j]
+	s := &nativePatches{ViT: v, standard: newStandard(weights), position: weights["position"][v.Dim:]}
+	for j, value := range weights["class"] {
+		s.class = append(s.class, value+weights["position"][j])
 	}
 	s.patch = kernel.NewDense(weights["patch.kernel"], weights["patch.bias"], v.Patch*v.Patch*v.Inputs[2], v.Dim)
 	return s

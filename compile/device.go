@@ -111,8 +111,11 @@ func (d *Device) Close() {
 	if d.Backend != nil {
 		d.Backend.Finalize()
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.graphs != nil {
 		d.graphs.Close()
+		d.graphs = nil
 	}
 }
 
@@ -154,6 +157,7 @@ func openAuto() (*Device, error) {
 		if err != nil || !device.Backend.HasSharedBuffers() {
 			return device, err
 		}
+		native.Note = device.Note
 		device.Close()
 	}
 	native.open = openAutoBackend

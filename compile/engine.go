@@ -24,6 +24,7 @@ type Engine struct {
 	apart   bool          // host and device have memories of their own
 	native  *native       // what runs the network in place of the backend, or nil
 	name    string        // of what runs it
+	note    string        // why that is not native kernels, where it could be
 	weights layer.Weights // on the device
 	spans   map[span]*stretch
 	depths  []int   // by segment
@@ -83,6 +84,7 @@ func NewEngine(device *Device, network *Network, weights layer.Weights, lengths 
 		case device.open == nil:
 			return nil, fmt.Errorf("compile: backend %q has no kernel for the network's %s on this processor; take auto, go or xla:cpu", device.Name, missing)
 		}
+		e.note = fmt.Sprintf("there is no native kernel for the network's %s", missing)
 		if device, err = device.Graphs(); err != nil {
 			return nil, err
 		}
@@ -239,6 +241,9 @@ func (e *Engine) Buckets() [][]int {
 
 // Backend names what runs the network: the device's backend, or "native".
 func (e *Engine) Backend() string { return e.name }
+
+// Note says why a network does not run on native kernels where the device prefers them; "" if it does.
+func (e *Engine) Note() string { return e.note }
 
 // Workers is how many calls of Run can run side by side to advantage.
 func (e *Engine) Workers() int { return e.workers }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/layarun/layarun/exit"
 	"github.com/layarun/layarun/internal/kernel"
-	"github.com/layarun/layarun/laya"
 	"github.com/layarun/layarun/layer"
 )
 
@@ -37,30 +36,32 @@ type stage struct {
 
 // newNative packs the weights. Where an operation has no kernel, it returns nil and the operation's name.
 func newNative(n *Network, weights layer.Weights, cores int) (_ *native, missing string, err error) {
+	for _, op := range n.Ops() { // before anything is packed
+		if op.Native == nil {
+			return nil, op.Name, nil
+		}
+	}
 	p := packer{weights: weights, known: map[string]layer.Kernel{}}
-	config := n.Head.Config()
 	e := &native{start: n.Head.NativeStart()}
-	depth := -1
+	state, carry, depth := []layer.Spec{n.Backbone.Input()}, n.Head.Carry(-1), -1
 	for _, s := range n.Segments() {
 		var st stage
 		for _, op := range s.Blocks {
 			depth++
-			st.blocks = append(st.blocks, p.pack(op))
-			st.states = append(st.states, n.Backbone.State(depth))
+			st.blocks = append(st.blocks, p.pack(op, state))
+			state = n.Backbone.State(depth)
+			st.states = append(st.states, state)
 		}
-		width := n.Backbone.TapDim(s.Depth)
-		st.tap, st.tapped = p.pack(s.Tap), []layer.Spec{layer.Float32(width)}
-		carry := n.Head.Carry(s.Depth)
-		st.step, st.carry, st.scores = p.pack(s.Step), len(carry), s.scores
-		if config.Kind != laya.Linear && config.Kind != laya.LastLayer {
-			width = config.Dim
-		}
-		st.steps = append(slices.Clone(carry), layer.Float32(width))
+		st.tap, st.tapped = p.pack(s.Tap, state), []layer.Spec{layer.Float32(n.Backbone.TapDim(s.Depth))}
+		st.step, st.scores = p.pack(s.Step, slices.Concat(carry, st.tapped)), s.scores
+		carry = n.Head.Carry(s.Depth)
+		st.carry = len(carry)
+		st.steps = append(slices.Clone(carry), layer.Float32(n.Head.ValueDim(s.Depth)))
 		if s.scores {
 			st.steps = append(st.steps, layer.Float32(1))
 		}
 		if s.Answer != nil {
-			st.answer, st.logits = p.pack(*s.Answer), []layer.Spec{layer.Float32(config.Classes)}
+			st.answer, st.logits = p.pack(*s.Answer, carry), []layer.Spec{layer.Float32(n.Head.Config().Classes)}
 		}
 		e.stages = append(e.stages, st)
 	}
@@ -74,19 +75,15 @@ func newNative(n *Network, weights layer.Weights, cores int) (_ *native, missing
 // packer packs weights until an operation has no kernel.
 type packer struct {
 	weights layer.Weights
-	known   map[string]layer.Kernel // tied operations are packed once
+	known   map[string]layer.Kernel // tied operations on equal inputs are packed once
 	missing string
 	err     error
 }
 
-func (p *packer) pack(op layer.Op) layer.Kernel {
-	key := op.Name + " " + op.Signature
+func (p *packer) pack(op layer.Op, in []layer.Spec) layer.Kernel {
+	key := fmt.Sprintf("%s %s %v", op.Name, op.Signature, in)
 	if k := p.known[key]; k != nil || p.missing != "" || p.err != nil {
 		return k
-	}
-	if op.Native == nil {
-		p.missing = op.Name
-		return nil
 	}
 	values := map[string][]float32{}
 	for _, param := range op.Params {

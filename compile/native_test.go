@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/layarun/layarun/compile"
@@ -94,7 +95,7 @@ func TestNetworksWithoutKernels(t *testing.T) {
 	n := networks(t)["mlp joint"]
 	w := weightsOf(n, 1)
 	_, err := compile.NewEngine(d, n, w, nil, [][]int{{1}})
-	if err == nil || !strings.Contains(err.Error(), `backend "native" has no kernel for the network's block.1`) {
+	if err == nil || !strings.Contains(err.Error(), `backend "native" has no kernel for the network's `) {
 		t.Errorf("native: %v, want a refusal that names the operation", err)
 	}
 	if _, err := d.Graphs(); err == nil || !strings.Contains(err.Error(), "builds no graphs") {
@@ -113,4 +114,39 @@ func TestNetworksWithoutKernels(t *testing.T) {
 	if e.Backend() == "native" || e.Backend() != auto.Ran() {
 		t.Errorf("runs on %q, the device says %q", e.Backend(), auto.Ran())
 	}
+}
+
+// Workers share the kernels and the cores: run it under the race detector.
+func TestNativeSideBySide(t *testing.T) {
+	d, ok := native(t)
+	if !ok {
+		return
+	}
+	n := networksFor(t, d)["encoder"]
+	e := newEngineOn(t, d, n, weightsOf(n, 4))
+	defer e.Close()
+	inputs := randomInputs(n, 4, rand.New(rand.NewPCG(6, 6)))
+	run := func(in input) []float32 {
+		s := start(t, e, in)
+		defer e.Release(s)
+		if _, err := e.Run(0, len(e.Depths())-1, []*compile.Sample{s}); err != nil {
+			t.Error(err)
+		}
+		return s.Logits()
+	}
+	var want [][]float32
+	for _, in := range inputs {
+		want = append(want, run(in))
+	}
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for round := range 20 {
+				if i := round % len(inputs); !slices.Equal(run(inputs[i]), want[i]) {
+					t.Errorf("sample %d has another answer beside others", i)
+				}
+			}
+		})
+	}
+	group.Wait()
 }

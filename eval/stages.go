@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -81,6 +82,7 @@ func (in *Inputs) lanes(batch int) []*lane {
 	var lanes []*lane
 	for _, length := range slices.Sorted(maps.Keys(members)) {
 		samples := members[length]
+		in.typicalFirst(samples)
 		l := &lane{share: float64(len(samples)) / float64(in.Len())}
 		for i := range batch {
 			at := samples[i%len(samples)]
@@ -91,6 +93,20 @@ func (in *Inputs) lanes(batch int) []*lane {
 		lanes = append(lanes, l)
 	}
 	return lanes
+}
+
+// typicalFirst puts samples first that are about as long as their mean: where nothing is padded, a sample takes as long as it
+// is.
+func (in *Inputs) typicalFirst(samples []int) {
+	if in.tokens == nil {
+		return
+	}
+	sum := 0
+	for _, i := range samples {
+		sum += len(in.tokens[i])
+	}
+	off := func(i int) int { return max(len(in.tokens[i])*len(samples)-sum, sum-len(in.tokens[i])*len(samples)) }
+	slices.SortStableFunc(samples, func(i, j int) int { return cmp.Compare(off(i), off(j)) })
 }
 
 // timeLanes traces every lane in one go and segment by segment, in turns.

@@ -26,6 +26,8 @@ type Head interface {
 	Start(g *graph.Graph, batch int) []*graph.Node
 	// NativeStart is the carry that Start makes, of one sample: what the kernels of the steps begin with.
 	NativeStart() layer.Parts
+	// ValueDim is the width of z that the step at a depth gives.
+	ValueDim(depth int) int
 	// Step takes (carry…, tap [batch, d_k]) to (carry'…, z [batch, d*]), and, for kind prefix, one more output: the score
 	// s_k [batch, 1]. Kinds without adapters (lastlayer, linear) return the tap itself as z.
 	Step(depth int) layer.Op
@@ -108,6 +110,9 @@ func (b base) tapDim(depth int) int {
 	}
 	return b.tapDims[i]
 }
+
+// ValueDim is the width of the adapter; kinds without adapters override it.
+func (b base) ValueDim(int) int { return b.config.Dim }
 
 // mustExit panics unless the head answers at depth.
 func (b base) mustExit(depth int) {

@@ -18,6 +18,9 @@ func (h linear) Carry(depth int) []layer.Spec {
 	return []layer.Spec{layer.Float32(h.tapDims[n-1])}
 }
 
+// ValueDim is the width of the tap.
+func (h linear) ValueDim(depth int) int { return h.tapDim(depth) }
+
 func (h linear) Start(*graph.Graph, int) []*graph.Node { return nil }
 
 func (h linear) Step(depth int) layer.Op {

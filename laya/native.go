@@ -40,12 +40,12 @@ type nativeStep struct {
 	score              *kernel.Dense
 	vector             []float32
 	bias               float32
-	ones               []float32
+	ones, zeros        []float32 // gain and bias of norms without
 }
 
 func (h prefix) nativeStep(weights map[string][]float32, width int) layer.Kernel {
 	c := h.config
-	if !kernel.Fills(c.Dim, c.Hidden) || c.TapNorm == "layer" && !kernel.Fills(width) {
+	if !kernel.Fills(c.Dim) || c.TapNorm == "layer" && !kernel.Fills(width) {
 		return nil
 	}
 	s := &nativeStep{
@@ -54,7 +54,7 @@ func (h prefix) nativeStep(weights map[string][]float32, width int) layer.Kernel
 		valueGain: weights["value.gain"],
 		score:     kernel.NewDense(weights["score.kernel"], weights["score.embedding"], c.Dim, c.Hidden),
 		vector:    weights["score.vector"], bias: weights["score.bias"][0],
-		ones: slices.Repeat([]float32{1}, c.Dim),
+		ones: slices.Repeat([]float32{1}, c.Dim), zeros: make([]float32, c.Dim),
 	}
 	if c.Psi == "mlp" {
 		for _, name := range []string{"psi.0", "psi.1"} {
@@ -67,10 +67,10 @@ func (h prefix) nativeStep(weights map[string][]float32, width int) layer.Kernel
 // Run implements [layer.Kernel]. Parts in: m, l, acc, tap; out: m, l, acc, z, s.
 func (s *nativeStep) Run(split layer.Split, out, in []layer.Parts) {
 	c := s.config
-	chunks(split, len(in), s.width+3*c.Dim+c.Hidden, func(from, to int, scratch *kernel.Scratch) {
+	chunks(split, len(in), s.width+3*c.Dim+s.score.Width(), func(from, to int, scratch *kernel.Scratch) {
 		n := to - from
 		taps, z, key, spare := scratch.Take(n, s.width), scratch.Take(n, c.Dim), scratch.Take(n, c.Dim), scratch.Take(n, c.Dim)
-		hidden := scratch.Take(n, c.Hidden)
+		hidden := scratch.Take(n, s.score.Width())
 		for i := range n {
 			tap := in[from+i][3]
 			if c.TapNorm == "layer" {
@@ -85,7 +85,7 @@ func (s *nativeStep) Run(split layer.Split, out, in []layer.Parts) {
 		}
 		for i := range n {
 			if c.ValueNorm {
-				kernel.RMSNorm(z.Line(i), z.Line(i), s.valueGain, layer.RMSEpsilon)
+				kernel.RMSNorm(z.Line(i), z.Line(i), s.valueGain, s.zeros, layer.RMSEpsilon)
 			}
 		}
 		scored := z
@@ -96,14 +96,14 @@ func (s *nativeStep) Run(split layer.Split, out, in []layer.Parts) {
 			scored = next
 		}
 		for i := range n {
-			kernel.RMSNorm(key.Line(i), scored.Line(i), s.ones, layer.RMSEpsilon)
+			kernel.RMSNorm(key.Line(i), scored.Line(i), s.ones, s.zeros, layer.RMSEpsilon)
 		}
 		dense(s.score, n, hidden, key, kernel.Matrix{})
 		kernel.GELU(hidden.Values)
 		for i := range n {
 			score := s.bias
-			for j, v := range hidden.Line(i) {
-				score += v * s.vector[j]
+			for j, v := range s.vector {
+				score += v * hidden.Line(i)[j]
 			}
 			attend(out[from+i], in[from+i], z.Line(i), score, score/float32(c.Tau))
 		}

@@ -52,7 +52,7 @@ func run(ctx context.Context, binary string, bundles []string) error {
 		return err
 	}
 	f.Binary = info.Size()
-	backends := []string{"go"}
+	backends := []string{"native", "go"}
 	if _, found := compile.FindPlugin("cpu"); found {
 		backends = append(backends, "xla:cpu")
 	}
@@ -67,11 +67,15 @@ func run(ctx context.Context, binary string, bundles []string) error {
 			f.Starts = append(f.Starts, s)
 		}
 	}
-	device, err := compile.OpenDevice("auto")
+	auto, err := compile.OpenDevice("auto")
 	if err != nil {
 		return err
 	}
-	defer device.Close()
+	defer auto.Close()
+	device, err := auto.Graphs()
+	if err != nil {
+		return err
+	}
 	f.Environment = result.Here(device)
 	if f.Executables, err = executables(ctx, device); err != nil {
 		return err

@@ -129,10 +129,21 @@ func (p *plan) network(ctx context.Context, name string) (n result.KeptNetwork, 
 	if w, err = workload.Open(ctx, name, o); err != nil {
 		return n, err
 	}
-	if n.Same, err = same.Check(ctx, w, p.options.Device, w.Buckets[1:]); err != nil {
+	if n.Same, err = same.Check(ctx, w, p.options.Device, doubled(w.Buckets)); err != nil {
 		return n, err
 	}
 	return n, n.Same.Table().Print(os.Stdout)
+}
+
+// doubled are the powers of two among batch sizes, but for 1.
+func doubled(sizes []int) []int {
+	var some []int
+	for _, n := range sizes {
+		if n > 1 && n&(n-1) == 0 {
+			some = append(some, n)
+		}
+	}
+	return some
 }
 
 // left answers every sample with the policy and returns the index in exits of the depth at which each leaves.

@@ -57,7 +57,10 @@ func run(ctx context.Context, o workload.Options, backend string, networks []str
 		return err
 	}
 	r := result.Overhead{Schema: result.OverheadSchema, Environment: result.Here(o.Device), Samples: o.Samples}
-	r.Environment.Plugin = result.Here(graphs).Plugin // runs the plain executables
+	if graphs != o.Device { // it runs the plain executables
+		r.Environment.Backend += ", " + graphs.Name
+		r.Environment.Plugin = result.Here(graphs).Plugin
+	}
 	for _, name := range networks {
 		w, err := workload.Open(ctx, name, o)
 		if err != nil {

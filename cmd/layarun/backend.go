@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/layarun/layarun"
 	"github.com/layarun/layarun/compile"
 )
 
@@ -42,6 +43,13 @@ func (a *app) openForTraining() (device, graphs *compile.Device, err error) {
 		a.note(graphs)
 	}
 	return device, graphs, nil
+}
+
+// sayBackend says why a network does not run on native kernels.
+func (a *app) sayBackend(r *layarun.Runtime) {
+	if r.Note() != "" {
+		a.say("%s: it runs on %s", r.Note(), r.Backend())
+	}
 }
 
 // note says what auto passed over.

@@ -219,6 +219,7 @@ func (a *app) openNetworks(ctx context.Context, device *compile.Device, dirs []s
 		if err != nil {
 			return all, nil, err
 		}
+		a.sayBackend(runtime)
 		all = append(all, network{b, runtime})
 	}
 	return all, set, nil

@@ -68,6 +68,7 @@ func (a *app) scoreBoth(ctx context.Context, b *bundle.Bundle, splits *dataset.S
 	}
 	defer runtime.Close()
 	c.Backend = runtime.Backend()
+	a.sayBackend(runtime)
 	if err := w.check(runtime.Exits()); err != nil {
 		return nil, err
 	}

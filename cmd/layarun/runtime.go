@@ -64,14 +64,8 @@ func (a *app) openRuntimeWith(dir string, start func(*bundle.Bundle, *compile.De
 		}
 		return nil, nil, err
 	}
-	if r.Backend() != device.Name { // it has no native kernels
-		graphs, err := device.Graphs()
-		if err != nil {
-			return nil, nil, errors.Join(err, r.Close())
-		}
-		a.note(graphs)
-	}
 	running := &opened{r, device}
+	a.sayBackend(r)
 	for name, t := range b.Weights {
 		if err := t.FinalizeAll(); err != nil {
 			return nil, nil, errors.Join(fmt.Errorf("weight %q: %w", name, err), running.close())

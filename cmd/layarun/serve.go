@@ -81,6 +81,9 @@ func sizes(lanes ...layarun.Lane) string {
 	var all []string
 	for _, l := range lanes {
 		text := strings.Trim(fmt.Sprint(l.Buckets), "[]")
+		if n := len(l.Buckets); n > 2 && l.Buckets[n-1] == n {
+			text = fmt.Sprintf("1 to %d", n)
+		}
 		if l.Length > 0 {
 			text += fmt.Sprintf(" (texts up to %d tokens)", l.Length)
 		}
@@ -171,6 +174,10 @@ func (a *app) warm(ctx context.Context, r *layarun.Runtime) (t tuned, err error)
 	memory := ""
 	if t.Memory > 0 {
 		memory = fmt.Sprintf("; %d MiB of memory in use", t.Memory>>20)
+	}
+	if t.Executables == 0 {
+		a.say("%s on %s: nothing to compile%s", r.Name(), r.Backend(), memory)
+		return t, nil
 	}
 	a.say("%s on %s: %d executables, %d of them compiled in %.1f s, the others in measuring%s",
 		r.Name(), r.Backend(), t.Executables, t.Executables-measured, t.Seconds, memory)

@@ -5,21 +5,18 @@ import "math"
 // Masked is added to the scores of a key that is padding: its weight is then exactly 0, unless all keys are padding.
 const Masked = -1e9
 
-// queries is how many queries' scores are worked on at a time, so that they stay in the cache.
-const queries = 56
-
-// Attention computes one head: result = softmax(query @ keyᵀ) @ value, with as many rows as mask has values, or as query
-// has where mask is nil, and width columns ([Fills]). Rows of key where mask is 0 have no weight.
+// Attention computes one head of so many rows and width columns ([Fills]): result = softmax(query @ keyᵀ) @ value. Keys
+// whose mask is 0 have no weight, unless all masks are 0; without a mask all have.
 func Attention(rows, width int, result, query, key, value Matrix, mask []float32) {
 	best.attention(rows, width, result, query, key, value, mask)
 }
 
 func (in *instructions) attention(rows, width int, result, query, key, value Matrix, mask []float32) {
 	keys := (rows + in.lanes - 1) / in.lanes * in.lanes
-	s := NewScratch(2*keys*width + keys + min(rows, queries)*keys)
+	s := NewScratch(2*keys*width + keys + min(rows, mostRows)*keys)
 	defer s.Free()
 	packedKey, packedValue := s.Take(1, keys*width).Values, s.Take(1, keys*width).Values
-	bias, scores := s.Take(1, keys).Values, s.Take(min(rows, queries), keys)
+	bias, scores := s.Take(1, keys).Values, s.Take(min(rows, mostRows), keys)
 	for j := range keys {
 		switch {
 		case j >= rows:
@@ -33,8 +30,8 @@ func (in *instructions) attention(rows, width int, result, query, key, value Mat
 	keyPanel, valuePanel := in.panelOf(keys), in.panelOf(width)
 	packKeys(packedKey, key, rows, keys, width, keyPanel)
 	packValues(packedValue, value, rows, keys, width, valuePanel)
-	for from := 0; from < rows; from += queries {
-		n := min(rows-from, queries)
+	for from := 0; from < rows; from += mostRows {
+		n := min(rows-from, mostRows)
 		source := query.Lines(from)
 		for panel := 0; panel < keys; panel += keyPanel {
 			product{in, keyPanel, packedKey[panel*width:], bias[panel:]}.run(n, scores.Columns(panel), source, Matrix{}, width, NoFloor)
@@ -82,7 +79,7 @@ func packValues(packed []float32, value Matrix, rows, keys, width, panel int) {
 				clear(to)
 				continue
 			}
-			copy(to, value.Values[j*value.Row+from:])
+			copy(to, value.Values[j*value.Row+from:][:panel])
 		}
 	}
 }

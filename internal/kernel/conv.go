@@ -1,6 +1,8 @@
 package kernel
 
-// Shape is a convolution with padding 'same': a square window over an image [Height, Width, In] gives
+import "fmt"
+
+// Shape is a convolution whose padding is the same on all sides: a square window over an image [Height, Width, In] gives
 // [ceil(Height/Stride), ceil(Width/Stride), Out].
 type Shape struct {
 	Height, Width, In, Out int
@@ -22,8 +24,8 @@ type Conv struct {
 	bias    []float32
 }
 
-// NewConv packs a kernel [window, window, in, out] and a bias [out]. It returns nil where this processor has no
-// instructions for it or out is no multiple of their width.
+// NewConv packs a kernel [window, window, in, out], of an odd window, and a bias [out]. It returns nil where this processor has
+// no instructions for it or out is no multiple of their width.
 func NewConv(shape Shape, weights, bias []float32) *Conv {
 	if best == nil {
 		return nil
@@ -35,6 +37,9 @@ func (in *instructions) conv(shape Shape, weights, bias []float32) *Conv {
 	vectors, forms := in.panel(shape.width(), shape.Out)
 	if vectors == 0 {
 		return nil
+	}
+	if shape.Window%2 == 0 || len(weights) != shape.Window*shape.Window*shape.In*shape.Out || len(bias) != shape.Out {
+		panic(fmt.Sprintf("kernel: %d weights and %d biases are not those of a convolution %+v", len(weights), len(bias), shape))
 	}
 	width := vectors * in.lanes
 	return &Conv{shape: shape, width: width, forms: forms, weights: pack(weights, shape.Out, width), bias: bias}
@@ -61,12 +66,18 @@ type Image struct {
 func (c *Conv) Rows() int { return c.shape.height() }
 
 // Run computes rows from to to of result = max(floor, convolution + residual). source begins Frame pixels left of the image
-// and reaches as far beyond its right edge; those pixels must be 0. A residual without values is 0.
+// and reaches as far beyond its right edge; those pixels must be 0, and pixels lie side by side. A residual without values is 0.
 func (c *Conv) Run(from, to int, result, source, residual Image, floor float32) {
 	s := c.shape
+	if from < 0 || to > c.Rows() || s.Window > 1 && source.Pixel != s.In {
+		panic(fmt.Sprintf("kernel: rows %d to %d of pixels %d apart are not those of a convolution %+v", from, to, source.Pixel, s))
+	}
 	t := tile{
-		resultStride: bytes(result.Pixel), sourceStride: bytes(s.Stride * source.Pixel), residualStride: bytes(residual.Pixel),
+		resultStride: bytes(result.Pixel), sourceStride: bytes(s.Stride * source.Pixel),
 		run: uintptr(s.Window * s.In), sourceRow: bytes(source.Row), floor: floor,
+	}
+	if residual.Values != nil {
+		t.residualStride = bytes(residual.Pixel)
 	}
 	for channel := 0; channel < s.Out; channel += c.width {
 		t.bias = &c.bias[channel]

@@ -146,7 +146,7 @@ func TestNaNPassesTheFloor(t *testing.T) {
 func TestChannelsThatFillNoVector(t *testing.T) {
 	every(t, func(t *testing.T, in *instructions) {
 		if c := in.conv(Shape{4, 4, 2, 12, 3, 1}, make([]float32, 9*2*12), make([]float32, 12)); c != nil {
-			t.Error("there is a convolution to 12 channels, want NoFloor")
+			t.Error("there is a convolution to 12 channels, want none")
 		}
 	})
 }

@@ -1,6 +1,6 @@
 package kernel
 
-import "sync"
+import "fmt"
 
 // Dense is a product with a matrix and a bias, packed for the processor's instructions.
 type Dense struct {
@@ -21,6 +21,9 @@ func NewDense(weights, bias []float32, in, out int) *Dense {
 }
 
 func (in *instructions) dense(weights, bias []float32, rows, out int) *Dense {
+	if len(weights) != rows*out || bias != nil && len(bias) != out {
+		panic(fmt.Sprintf("kernel: %d weights and %d biases are not those of a product %d to %d", len(weights), len(bias), rows, out))
+	}
 	full := (out + in.lanes - 1) / in.lanes * in.lanes
 	width := in.lanes
 	if full%(2*in.lanes) == 0 {
@@ -90,43 +93,25 @@ type product struct {
 
 func (p product) run(rows int, result, source, residual Matrix, in int, floor float32) {
 	t := tile{
-		weights: &p.weights[0], bias: &p.bias[0], rows: 1, run: uintptr(in), floor: floor, ahead: bytes(len(p.weights)),
-		resultStride: bytes(result.Row), sourceStride: bytes(source.Row), residualStride: bytes(residual.Row),
+		weights: &p.weights[0], bias: &p.bias[0], rows: 1, run: uintptr(in), floor: floor, ahead: bytes(in * p.width),
+		resultStride: bytes(result.Row), sourceStride: bytes(source.Row),
 	}
-	_ = p.weights[in*p.width-1]
-	_ = source.Values[(rows-1)*source.Row+in-1]
+	_, _, _ = p.weights[in*p.width-1], p.bias[p.width-1], source.Values[(rows-1)*source.Row+in-1]
 	_ = result.Values[(rows-1)*result.Row+p.width-1]
 	if residual.Values != nil {
 		_ = residual.Values[(rows-1)*residual.Row+p.width-1]
+		t.residualStride = bytes(residual.Row)
 	}
-	row := 0
-	for _, f := range p.set.line(rows, p.width/p.set.lanes) {
-		t.source = &source.Values[row*source.Row]
-		t.result = &result.Values[row*result.Row]
-		t.residual = &zeros[0]
-		if residual.Values != nil {
-			t.residual = &residual.Values[row*residual.Row]
+	for row := 0; row < rows; {
+		for _, f := range p.set.line(min(rows-row, mostRows), p.width/p.set.lanes) {
+			t.source = &source.Values[row*source.Row]
+			t.result = &result.Values[row*result.Row]
+			t.residual = &zeros[0]
+			if residual.Values != nil {
+				t.residual = &residual.Values[row*residual.Row]
+			}
+			f.run(&t)
+			row += f.pixels
 		}
-		f.run(&t)
-		row += f.pixels
 	}
-}
-
-// lines are the covers that line has found.
-var lines sync.Map
-
-type lineKey struct {
-	set           *instructions
-	rows, vectors int
-}
-
-// line is cover, remembered.
-func (in *instructions) line(rows, vectors int) []form {
-	key := lineKey{in, rows, vectors}
-	if known, ok := lines.Load(key); ok {
-		return known.([]form)
-	}
-	forms, _ := in.cover(rows, vectors)
-	lines.Store(key, forms)
-	return forms
 }

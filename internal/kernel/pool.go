@@ -13,7 +13,7 @@ type window struct {
 func CanPool(channels int) bool { return best != nil && channels%best.lanes == 0 }
 
 // Pool sets result [channels] to average times the mean plus largest times the maximum over the pixels of a window of
-// so many rows and pixels, which begins where source does. No number of the source may be negative.
+// so many rows and pixels, which begins where source does. No number of the source may be negative, unless largest is 0.
 func Pool(result []float32, source Image, rows, pixels, channels int, average, largest float32) {
 	best.poolWindow(result, source, rows, pixels, channels, average, largest)
 }

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // constants are those of the loops in rows; gen.go has their places.
 var constants = [...]float32{
@@ -40,32 +43,31 @@ func Fills(widths ...int) bool {
 }
 
 // GELU replaces every x by x/2 (1 + erf(x / sqrt 2)).
-func GELU(x []float32) { best.gelu(&x[0], len(x)/best.lanes) }
-
-// Softmax replaces x by exp(x) / sum exp(x).
-func Softmax(x []float32) { best.softmax(&x[0], len(x)/best.lanes) }
+func GELU(x []float32) { best.gelu(&x[0], best.vectors(x)) }
 
 // LayerNorm sets result to (x - mean) / sqrt(variance + epsilon) * gain + bias. result may be x.
 func LayerNorm(result, x, gain, bias []float32, epsilon float32) {
 	best.normalised(result, x, gain, bias, epsilon, 1)
 }
 
-// RMSNorm sets result to x / sqrt(mean of squares + epsilon) * gain. result may be x.
-func RMSNorm(result, x, gain []float32, epsilon float32) {
-	best.normalised(result, x, gain, none[:], epsilon, 0)
+// RMSNorm sets result to x / sqrt(mean of squares + epsilon) * gain + bias. result may be x.
+func RMSNorm(result, x, gain, bias []float32, epsilon float32) {
+	best.normalised(result, x, gain, bias, epsilon, 0)
 }
-
-// none is a bias of 0 for RMSNorm.
-var none [maxNorm]float32
-
-// maxNorm is the longest row that RMSNorm takes.
-const maxNorm = 1 << 14
 
 func (in *instructions) normalised(result, x, gain, bias []float32, epsilon, centre float32) {
 	_, _, _ = result[len(x)-1], gain[len(x)-1], bias[len(x)-1]
 	share := 1 / float32(len(x))
 	in.normalise(&norm{
 		result: &result[0], source: &x[0], gain: &gain[0], bias: &bias[0],
-		vectors: uintptr(len(x) / in.lanes), share: share, centre: centre * share, epsilon: epsilon,
+		vectors: uintptr(in.vectors(x)), share: share, centre: centre * share, epsilon: epsilon,
 	})
+}
+
+// vectors is how many a row is; the loops would not end at a part of one.
+func (in *instructions) vectors(x []float32) int {
+	if len(x) == 0 || len(x)%in.lanes != 0 {
+		panic(fmt.Sprintf("kernel: a row has %d numbers, want a multiple of %d", len(x), in.lanes))
+	}
+	return len(x) / in.lanes
 }

@@ -84,20 +84,72 @@ func TestNormalise(t *testing.T) {
 	})
 }
 
+// Where a mean, a sum or a maximum is taken over a NaN the whole row is NaN; GELU keeps to its number.
 func TestRowsKeepNaN(t *testing.T) {
 	every(t, func(t *testing.T, in *instructions) {
-		x := make([]float32, 16)
-		x[5] = float32(math.NaN())
+		ones := make([]float32, 16)
+		for i := range ones {
+			ones[i] = 1
+		}
 		for name, f := range map[string]func([]float32){
-			"gelu":      func(y []float32) { in.gelu(&y[0], 16/in.lanes) },
-			"softmax":   func(y []float32) { in.softmax(&y[0], 16/in.lanes) },
-			"normalise": func(y []float32) { in.normalised(y, y, x, x, 1, 1) },
+			"gelu":      func(y []float32) { in.gelu(&y[0], in.vectors(y)) },
+			"softmax":   func(y []float32) { in.softmax(&y[0], in.vectors(y)) },
+			"normalise": func(y []float32) { in.normalised(y, y, ones, ones, 1, 1) },
 		} {
-			y := append([]float32(nil), x...)
-			f(y)
-			if y[5] == y[5] {
-				t.Errorf("%s of NaN is %v, want NaN", name, y[5])
+			for at := range 16 {
+				y := make([]float32, 16)
+				y[at] = math.Float32frombits(0x7FC00001) // with a payload
+				f(y)
+				for i, v := range y {
+					if lost := v == v; lost && (name != "gelu" || i == at) {
+						t.Errorf("%s with NaN at %d: number %d is %v, want NaN", name, at, i, v)
+					}
+				}
 			}
+		}
+	})
+}
+
+func TestRowsOfPartsOfVectors(t *testing.T) {
+	every(t, func(t *testing.T, in *instructions) {
+		for _, n := range []int{0, 4, 20} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("a row of %d numbers is taken, want a panic", n)
+					}
+				}()
+				in.vectors(make([]float32, n))
+			}()
+		}
+	})
+}
+
+func TestPool(t *testing.T) {
+	every(t, func(t *testing.T, in *instructions) {
+		rng := rand.New(rand.NewPCG(19, 20))
+		const rows, pixels, channels, row = 3, 5, 32, 7 * 32
+		x := random(rng, rows*row)
+		for i := range x {
+			x[i] = max(x[i], 0)
+		}
+		x[row+2*channels+9] = float32(math.NaN())
+		got := make([]float32, channels)
+		in.poolWindow(got, Image{x, row, channels}, rows, pixels, channels, 0.3, 0.7)
+		for c, v := range got {
+			sum, largest := 0.0, 0.0
+			for y := range rows {
+				for p := range pixels {
+					sum, largest = sum+float64(x[y*row+p*channels+c]), max(largest, float64(x[y*row+p*channels+c]))
+				}
+			}
+			if c == 9 {
+				if v == v {
+					t.Errorf("pooled NaN is %v", v)
+				}
+				continue
+			}
+			near(t, "pooled", v, 0.3*sum/(rows*pixels)+0.7*largest, 4)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -13,6 +14,7 @@ type Team struct {
 	cores   int
 	busy    atomic.Int32 // callers at work
 	helpers []*helper
+	closed  sync.Once
 }
 
 // helper is a goroutine that waits for its share of jobs.
@@ -52,11 +54,13 @@ func NewTeam(cores int) *Team {
 	return t
 }
 
-// Close ends the helpers. No Split may be running.
+// Close ends the helpers. No Split may be running or come later.
 func (t *Team) Close() {
-	for _, h := range t.helpers {
-		close(h.wake)
-	}
+	t.closed.Do(func() {
+		for _, h := range t.helpers {
+			close(h.wake)
+		}
+	})
 }
 
 // Begin says that the caller's goroutine is at work, until it calls End.
@@ -65,8 +69,8 @@ func (t *Team) Begin() { t.busy.Add(1) }
 // End says that the work of Begin is done.
 func (t *Team) End() { t.busy.Add(-1) }
 
-// Split runs each(0) … each(pieces-1), in any order and in part side by side, and returns when all have returned. The
-// caller must be between Begin and End.
+// Split runs each(0) … each(pieces-1), in any order and in part side by side, and returns when all have returned. If one
+// panics Split does, too, once nobody works any more. The caller must be between Begin and End.
 func (t *Team) Split(pieces int, each func(piece int)) {
 	idle := min(t.cores-int(t.busy.Load()), pieces-1)
 	if idle <= 0 {
@@ -147,6 +151,11 @@ func (s *share) last() int {
 	}
 }
 
+func (s *share) help() {
+	defer s.job.done.Add(1)
+	s.run()
+}
+
 func (h *helper) rouse() {
 	if h.asleep.Load() {
 		select {
@@ -169,8 +178,7 @@ func (h *helper) serve() {
 			h.asleep.Store(false)
 		}
 		if s := h.share.Load(); s != nil && h.share.CompareAndSwap(s, nil) {
-			s.run()
-			s.job.done.Add(1)
+			s.help()
 		}
 		last = time.Now()
 	}

@@ -50,26 +50,38 @@ func TestSplitUsesIdleCores(t *testing.T) {
 	})
 }
 
-// A panic in a helper reaches the caller.
+// A panic reaches the caller when nobody works any more.
 func TestSplitPanics(t *testing.T) {
 	team := NewTeam(2)
 	defer team.Close()
 	team.Begin()
 	defer team.End()
-	for range 100 {
+	for round := range 200 {
+		var working atomic.Int32
 		func() {
 			defer func() {
 				if recover() == nil {
 					t.Error("Split returned, want a panic")
 				}
+				if n := working.Load(); n != 0 {
+					t.Errorf("%d pieces are at work after Split", n)
+				}
 			}()
 			team.Split(8, func(piece int) {
-				if piece == 7 {
-					panic("piece 7")
+				working.Add(1)
+				defer working.Add(-1)
+				if piece == round%8 {
+					panic("a piece")
 				}
 			})
 		}()
 	}
+}
+
+func TestCloseTwice(t *testing.T) {
+	team := NewTeam(3)
+	team.Close()
+	team.Close()
 }
 
 func BenchmarkSplit(b *testing.B) {

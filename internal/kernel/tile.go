@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"sync"
+)
 
 //go:generate go run gen.go
 
@@ -18,7 +21,7 @@ type tile struct {
 // form is a tile of some size in some set of instructions.
 type form struct {
 	vectors, pixels int
-	run             func(*tile)
+	number          int // see gen.go
 }
 
 // cost is about how many cycles the form takes for each number under the window: multiplications and loads go two at a
@@ -30,13 +33,27 @@ func (f form) cost() float64 {
 
 // instructions are the forms of a set of vector instructions, with lanes numbers in a vector.
 type instructions struct {
-	name      string
-	lanes     int
-	forms     []form
-	pool      func(*window)
-	gelu      func(x *float32, vectors int)
-	softmax   func(x *float32, vectors int)
-	normalise func(*norm)
+	name  string
+	lanes int
+	forms []form
+
+	lines [2][mostRows + 1][]form // the cover of a line, by vectors - 1 and pixels, once it was asked for
+	once  sync.Once
+}
+
+// mostRows is how many rows a product takes at a time: four of the largest tiles, whose numbers stay in the cache.
+const mostRows = 56
+
+// line is the cover of a line of at most mostRows pixels.
+func (in *instructions) line(pixels, vectors int) []form {
+	in.once.Do(func() {
+		for v := range in.lines {
+			for n := range in.lines[v] {
+				in.lines[v][n], _ = in.cover(n, v+1)
+			}
+		}
+	})
+	return in.lines[vectors-1][pixels]
 }
 
 // NoFloor is the floor of sums that may be negative.

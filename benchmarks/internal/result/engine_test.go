@@ -94,7 +94,7 @@ func TestSameErr(t *testing.T) {
 		want string
 	}{
 		{result.Same{Bound: 1, Difference: 1, Ways: []result.SameWay{{Exits: 3, Labels: 2}}}, ""},
-		{result.Same{Bound: 1, Difference: 2}, "differ by 2 between buckets, want at most 1"},
+		{result.Same{Bound: 1, Difference: 2}, "differ by 2 from those alone, want at most 1"},
 		{result.Same{Bound: 1, Ways: []result.SameWay{{Way: "batches of 8", Answers: 9, Beyond: 1}}}, "batches of 8: 1 of 9 answers"},
 	} {
 		if err := row.same.Err(); (err == nil) != (row.want == "") || err != nil && !strings.Contains(err.Error(), row.want) {

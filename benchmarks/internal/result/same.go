@@ -7,8 +7,7 @@ type Same struct {
 	Samples int `json:"samples"`
 	// Bound is what Difference may be at most.
 	Bound float64 `json:"bound"`
-	// Difference is the largest difference between a confidence in a batch of one and in a batch of another bucket, over
-	// all samples, exits and gates.
+	// Difference is the largest of the ways'.
 	Difference float64   `json:"difference"`
 	Ways       []SameWay `json:"ways"`
 }
@@ -37,7 +36,7 @@ func (s *Same) Table() Table {
 // Err says what is wrong; nil if nothing is.
 func (s *Same) Err() error {
 	if !(s.Difference <= s.Bound) {
-		return fmt.Errorf("confidences of a sample differ by %.3g between buckets, want at most %.3g", s.Difference, s.Bound)
+		return fmt.Errorf("confidences of a sample differ by %.3g from those alone, want at most %.3g", s.Difference, s.Bound)
 	}
 	for _, w := range s.Ways {
 		if w.Beyond > 0 {
@@ -48,6 +47,6 @@ func (s *Same) Err() error {
 }
 
 func (s *Same) text() string {
-	return fmt.Sprintf("Same answers: %d samples. Confidences at any exit differ by %.2g at most between a batch of one and any bucket; an\n"+
-		"answer may differ only where a confidence lies that close to its threshold, or two labels to each other.\n", s.Samples, s.Difference)
+	return fmt.Sprintf("Same answers: %d samples. Confidences at any exit differ by %.2g at most from those of the sample alone; an answer\n"+
+		"may differ only where a confidence lies as close to its threshold, or two labels to each other, as scores are apart.\n", s.Samples, s.Difference)
 }

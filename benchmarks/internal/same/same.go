@@ -35,20 +35,21 @@ var full = exit.Full().Name
 
 // check is a comparison under way.
 type check struct {
-	work   *workload.Workload
-	policy exit.Policy
-	gate   int
-	exits  []int
-	found  result.Same
-	scores [][]exit.Scores  // alone, [sample][exit]
-	labels []int            // alone, with exits off
-	alone  []layarun.Answer // alone, with the policy
-	at     map[int]int      // depth: exit
-	theta  map[int]float64  // depth: threshold
+	work    *workload.Workload
+	policy  exit.Policy
+	gate    int
+	exits   []int
+	found   result.Same
+	formula float64          // how far confidences of the gate's graph and of its formula in Go are apart
+	scores  [][]exit.Scores  // alone, [sample][exit]
+	labels  []int            // alone, with exits off
+	alone   []layarun.Answer // alone, with the policy
+	at      map[int]int      // depth: exit
+	theta   map[int]float64  // depth: threshold
 }
 
 // Check answers all samples of w alone, in batches of each of the buckets, under the load of several callers and, where they
-// run on native kernels, on the backend that builds graphs, each with the policy and with exits off. An error is one of
+// run on native kernels, on XLA, each with the policy and with exits off. An error is one of
 // running; what was found is in the result.
 func Check(ctx context.Context, w *workload.Workload, device *compile.Device, buckets []int) (found *result.Same, err error) {
 	c := &check{work: w, policy: w.Policy, at: map[int]int{}, theta: map[int]float64{}}
@@ -65,33 +66,33 @@ func Check(ctx context.Context, w *workload.Workload, device *compile.Device, bu
 	if err := c.one(ctx, r); err != nil {
 		return nil, err
 	}
-	var pending []func()
 	for _, bucket := range buckets {
-		compare, err := c.bucket(ctx, device, bucket, fmt.Sprintf("batches of %d", bucket))
-		if err != nil {
+		if err := c.bucket(ctx, device, bucket, fmt.Sprintf("batches of %d", bucket)); err != nil {
 			return nil, fmt.Errorf("bucket %d: %w", bucket, err)
 		}
-		pending = append(pending, compare)
 	}
-	compare, err := c.load(ctx, r)
-	if err != nil {
+	if err := c.load(ctx, r); err != nil {
 		return nil, err
 	}
-	pending = append(pending, compare)
-	graphs, err := device.Graphs()
-	if err != nil {
-		return nil, err
-	}
-	if name := r.Backend(); name != graphs.Name {
-		if compare, err = c.bucket(ctx, graphs, otherBatch, fmt.Sprintf("on %s, not %s, in batches of %d", graphs.Name, name, otherBatch)); err != nil {
-			return nil, fmt.Errorf("%s: %w", graphs.Name, err)
+	if other := others[r.Backend()]; other != "" {
+		if err := c.elsewhere(ctx, other, r.Backend()); err != nil {
+			return nil, fmt.Errorf("%s: %w", other, err)
 		}
-		pending = append(pending, compare)
 	}
-	for _, compare := range pending { // the difference is now known
-		compare()
+	return &c.found, nil
+}
+
+// others are the backends whose answers are compared with those of one.
+var others = map[string]string{"native": "xla:cpu"}
+
+// elsewhere answers all samples on another backend, in batches.
+func (c *check) elsewhere(ctx context.Context, name, own string) error {
+	device, err := compile.OpenDevice(name)
+	if err != nil {
+		return err
 	}
-	return &c.found, err
+	defer device.Close()
+	return c.bucket(ctx, device, otherBatch, fmt.Sprintf("on %s, not %s, in batches of %d", name, own, otherBatch))
 }
 
 // one answers every sample alone.
@@ -112,7 +113,7 @@ func (c *check) one(ctx context.Context, r *layarun.Runtime) error {
 		}
 		c.alone = append(c.alone, answers[0])
 		// The gate's graph and its formula in Go may differ in the last bits, too.
-		c.found.Difference = max(c.found.Difference, math.Abs(float64(answers[0].Confidence-c.scores[i][c.at[answers[0].ExitDepth]][c.gate])))
+		c.formula = max(c.formula, math.Abs(float64(answers[0].Confidence-c.scores[i][c.at[answers[0].ExitDepth]][c.gate])))
 	}
 	return nil
 }
@@ -147,11 +148,11 @@ func (c *check) differ(off []layarun.Answer) (difference float64) {
 	return difference
 }
 
-// bucket answers all samples in batches of one bucket, at every segment, and returns what compares the answers.
-func (c *check) bucket(ctx context.Context, device *compile.Device, bucket int, way string) (compare func(), err error) {
+// bucket answers all samples in batches of one bucket, at every segment, and compares the answers.
+func (c *check) bucket(ctx context.Context, device *compile.Device, bucket int, way string) (err error) {
 	r, err := layarun.New(c.work.Bundle, device, layarun.Options{Buckets: [][]int{{bucket}}})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	var off, on []layarun.Answer
@@ -159,21 +160,21 @@ func (c *check) bucket(ctx context.Context, device *compile.Device, bucket int, 
 		to := min(from+atOnce, c.work.Len())
 		answers, err := c.ask(ctx, r, from, to, true)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		off = append(off, answers...)
 		if answers, err = c.ask(ctx, r, from, to, false); err != nil {
-			return nil, err
+			return err
 		}
 		on = append(on, answers...)
 	}
-	difference := c.differ(off)
-	return func() { c.compare(way, difference, off, on) }, nil
+	c.compare(way, c.differ(off), off, on)
+	return nil
 }
 
 // load lets several callers ask for all samples in requests of random sizes, with the policy and with exits off at the
 // same time.
-func (c *check) load(ctx context.Context, r *layarun.Runtime) (compare func(), err error) {
+func (c *check) load(ctx context.Context, r *layarun.Runtime) error {
 	n := c.work.Len()
 	off, on := make([]layarun.Answer, n), make([]layarun.Answer, n)
 	var mu sync.Mutex
@@ -204,22 +205,21 @@ func (c *check) load(ctx context.Context, r *layarun.Runtime) (compare func(), e
 	}
 	all.Wait()
 	if err := errors.Join(faults...); err != nil {
-		return nil, err
+		return err
 	}
-	difference := c.differ(off)
-	return func() {
-		c.compare(fmt.Sprintf("%d callers, 1 to %d samples each", callers, mostSamples), difference, off, on)
-	}, nil
+	c.compare(fmt.Sprintf("%d callers, 1 to %d samples each", callers, mostSamples), c.differ(off), off, on)
+	return nil
 }
 
 // compare counts the answers that are not those alone.
 func (c *check) compare(way string, difference float64, off, on []layarun.Answer) {
 	w := result.SameWay{Way: way, Answers: len(off) + len(on), Difference: difference}
+	bound := max(difference, c.formula)
 	last := len(c.exits) - 1
 	for i := range off {
 		if off[i].Label != c.labels[i] {
 			w.Labels++
-			w.Beyond += count(!c.tied(i, last))
+			w.Beyond += count(!c.tied(i, last, bound))
 		}
 		got, want := on[i].ExitDepth, c.alone[i].ExitDepth
 		switch {
@@ -228,18 +228,18 @@ func (c *check) compare(way string, difference float64, off, on []layarun.Answer
 			w.Labels += count(on[i].Label != c.alone[i].Label)
 			first := min(got, want)
 			confidence := float64(c.scores[i][c.at[first]][c.gate])
-			w.Beyond += count(math.Abs(confidence-c.theta[first]) > c.found.Difference)
+			w.Beyond += count(math.Abs(confidence-c.theta[first]) > bound)
 		case on[i].Label != c.alone[i].Label:
 			w.Labels++
-			w.Beyond += count(!c.tied(i, c.at[got]))
+			w.Beyond += count(!c.tied(i, c.at[got], bound))
 		}
 	}
 	c.found.Ways = append(c.found.Ways, w)
 }
 
 // tied reports whether the two largest probabilities of a sample lie so close that the last bits decide.
-func (c *check) tied(i, exit int) bool {
-	return float64(c.scores[i][exit][margin]) <= 2*c.found.Difference
+func (c *check) tied(i, exit int, bound float64) bool {
+	return float64(c.scores[i][exit][margin]) <= 2*bound
 }
 
 // margin is where [exit.Scores] holds the difference of the two largest probabilities.
