@@ -7,9 +7,6 @@ import (
 	"github.com/layarun/layarun/layer"
 )
 
-// rowPieces is into how many parts the rows of a lone sample are divided.
-const rowPieces = 4
-
 // nativeConv packs one convolution of the folded form; nil where there are no instructions for it.
 func nativeConv(weights map[string][]float32, name string, shape kernel.Shape) *kernel.Conv {
 	return kernel.NewConv(shape, weights[name+".kernel"], weights[name+".bias"])
@@ -42,7 +39,7 @@ func (s *nativeStem) Run(split layer.Split, out, in []layer.Parts) {
 		for y := range s.input.height {
 			s.apply(standard.row(y), in[i][0][y*standard.width:])
 		}
-		eachRow(split, s.conv, s.output.image(out[i][0]), standard.image, kernel.Image{}, 0)
+		convolved(split, s.conv, s.output.image(out[i][0]), standard.image, kernel.Image{}, 0)
 	})
 }
 
@@ -89,20 +86,20 @@ func (b *nativeBlock) Run(split layer.Split, out, in []layer.Parts) {
 		for y := range b.from.height {
 			copy(s.source.row(y), source.Values[y*source.Row:])
 		}
-		eachRow(split, b.conv1, s.middle.inside(), s.source.image, kernel.Image{}, 0)
+		convolved(split, b.conv1, s.middle.inside(), s.source.image, kernel.Image{}, 0)
 		residual := source
 		if s.shortcut != nil {
 			residual = b.to.image(s.shortcut)
 			b.shortcut(split, residual, source)
 		}
-		eachRow(split, b.conv2, b.to.image(out[i][0]), s.middle.image, residual, 0)
+		convolved(split, b.conv2, b.to.image(out[i][0]), s.middle.image, residual, 0)
 	})
 }
 
 // shortcut computes the way around a block that changes the shape.
 func (b *nativeBlock) shortcut(split layer.Split, result, source kernel.Image) {
 	if b.project != nil {
-		eachRow(split, b.project, result, source, kernel.Image{}, kernel.NoFloor)
+		convolved(split, b.project, result, source, kernel.Image{}, kernel.NoFloor)
 		return
 	}
 	before := (b.to.channels - b.from.channels) / 2
@@ -143,13 +140,9 @@ func (t *nativeTap) Run(split layer.Split, out, in []layer.Parts) {
 	})
 }
 
-// eachRow computes a convolution, its rows shared out.
-func eachRow(split layer.Split, c *kernel.Conv, result, source, residual kernel.Image, floor float32) {
-	rows := c.Rows()
-	pieces := min(rows, rowPieces)
-	split(pieces, func(i int) {
-		c.Run(i*rows/pieces, (i+1)*rows/pieces, result, source, residual, floor)
-	})
+// convolved shares the pieces of a convolution out over the cores.
+func convolved(split layer.Split, c *kernel.Conv, result, source, residual kernel.Image, floor float32) {
+	split(c.Pieces(), func(piece int) { c.Run(piece, result, source, residual, floor) })
 }
 
 // shape is the convolution from this place to another.

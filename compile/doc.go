@@ -1,10 +1,16 @@
-// Package compile turns a network into executables and runs them.
+// Package compile runs networks: on native kernels, or on executables that a backend compiles.
 //
 // [NewNetwork] joins a backbone and a head. [Network.Segments] cuts it at the depths that the head reads: a segment is
 // the blocks between two taps, the tap, the head's step and, at an exit, the answer with its scores. [OpenDevice] opens
 // a backend and [NewEngine] puts the weights on it; [Engine.Run] takes a batch of samples through one segment or
 // several. Which segment runs when, and who leaves, is decided elsewhere: package schedule declares what it needs of
 // segments and the root package joins the two.
+//
+// # Native kernels
+//
+// Where every operation of a network has a kernel for this processor ([layer.Op.Native]) and the device prefers them, the
+// engine compiles nothing: a sample keeps its state for itself, at its own length, and a batch is whoever runs together
+// (docs/adr/0016). What follows is about all other networks and devices.
 //
 // # Executables
 //

@@ -13,8 +13,8 @@ import (
 	"github.com/layarun/layarun/layer"
 )
 
-// Engine runs a network's segments on one backend. Weights are graph parameters, and an executable is kept per
-// signature, batch bucket and length bucket, so equal segments share it.
+// Engine runs a network's segments, on native kernels or on one backend. There weights are graph parameters, and an
+// executable is kept per signature, batch bucket and length bucket, so equal segments share it.
 //
 // Run, Compile and Executables may be called from several goroutines.
 type Engine struct {
@@ -49,7 +49,7 @@ type form struct {
 
 // NewEngine prepares network with the given weights for samples of several lanes: padded lengths (ascending), and for
 // each the batch sizes (ascending) that it runs. Networks over inputs of a fixed size have no lengths and one lane. It
-// compiles nothing yet. The weights are copied to the device, where they stay until Close.
+// compiles nothing yet. The weights are copied to the device, or packed for native kernels, until Close.
 func NewEngine(device *Device, network *Network, weights layer.Weights, lengths []int, buckets [][]int) (*Engine, error) {
 	if network.Sequences() {
 		if err := checkSizes("lengths", lengths); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -143,6 +144,10 @@ func (n *native) apply(k layer.Kernel, specs []layer.Spec, samples []*Sample, in
 	return results
 }
 
+// turn is how long a worker computes before it lets others run, whoever waits for an answer or has a request; Go would not stop
+// it for 10 ms. Every time it may go on on another core, whose cache has nothing of what it works on.
+const turn = time.Millisecond
+
 // run takes samples through segments first to last and returns their gate scores there. answers says that
 // they want the answers on the way as well.
 func (n *native) run(first, last int, samples []*Sample, answers bool) []exit.Scores {
@@ -150,8 +155,12 @@ func (n *native) run(first, last int, samples []*Sample, answers bool) []exit.Sc
 	defer n.team.End()
 	scores := make([]exit.Scores, len(samples))
 	parts := make([]layer.Parts, len(samples))
+	var yielded time.Time
 	for at := first; at <= last; at++ {
-		runtime.Gosched() // workers compute without a pause: whoever waits for an answer, or has a request, must get a turn
+		if time.Since(yielded) > turn {
+			runtime.Gosched()
+			yielded = time.Now()
+		}
 		st := n.stages[at]
 		for i, k := range st.blocks {
 			for j, s := range samples {

@@ -73,8 +73,10 @@ var selfChecks = []selfCheck{
 				for row := range 16 {
 					copy(framed[(row*18+1)*8:], x[(image*16+row)*16*8:][:16*8])
 				}
-				c.Run(0, 16, kernel.Image{Values: y[image*16*16*16:], Row: 16 * 16, Pixel: 16}, kernel.Image{Values: framed, Row: 18 * 8, Pixel: 8},
-					kernel.Image{}, kernel.NoFloor)
+				for piece := range c.Pieces() {
+					c.Run(piece, kernel.Image{Values: y[image*16*16*16:], Row: 16 * 16, Pixel: 16}, kernel.Image{Values: framed, Row: 18 * 8, Pixel: 8},
+						kernel.Image{}, kernel.NoFloor)
+				}
 			}
 			return y
 		},

@@ -62,15 +62,35 @@ type Image struct {
 	Row, Pixel int
 }
 
-// Rows is the number of rows of the result.
-func (c *Conv) Rows() int { return c.shape.height() }
+// rowPieces is into how many pieces of rows a convolution of one panel is divided.
+const rowPieces = 4
 
-// Run computes rows from to to of result = max(floor, convolution + residual). source begins Frame pixels left of the image
+// Pieces is how many there are: the panels, since each core then needs a part of the weights only, or where there is one panel
+// some rows each.
+func (c *Conv) Pieces() int {
+	if panels := c.shape.Out / c.width; panels > 1 {
+		return panels
+	}
+	return min(c.shape.height(), rowPieces)
+}
+
+// Run computes one piece of result = max(floor, convolution + residual). source begins Frame pixels left of the image
 // and reaches as far beyond its right edge; those pixels must be 0, and pixels lie side by side. A residual without values is 0.
-func (c *Conv) Run(from, to int, result, source, residual Image, floor float32) {
+func (c *Conv) Run(piece int, result, source, residual Image, floor float32) {
+	rows := c.shape.height()
+	if c.shape.Out > c.width {
+		c.run(piece*c.width, 0, rows, result, source, residual, floor)
+		return
+	}
+	pieces := c.Pieces()
+	c.run(0, piece*rows/pieces, (piece+1)*rows/pieces, result, source, residual, floor)
+}
+
+// run computes rows from to to of the panel that begins with a channel.
+func (c *Conv) run(channel, from, to int, result, source, residual Image, floor float32) {
 	s := c.shape
-	if from < 0 || to > c.Rows() || s.Window > 1 && source.Pixel != s.In {
-		panic(fmt.Sprintf("kernel: rows %d to %d of pixels %d apart are not those of a convolution %+v", from, to, source.Pixel, s))
+	if channel >= s.Out || to > s.height() || s.Window > 1 && source.Pixel != s.In {
+		panic(fmt.Sprintf("kernel: rows %d to %d of channel %d, pixels %d apart, are not those of a convolution %+v", from, to, channel, source.Pixel, s))
 	}
 	t := tile{
 		resultStride: bytes(result.Pixel), sourceStride: bytes(s.Stride * source.Pixel),
@@ -79,30 +99,31 @@ func (c *Conv) Run(from, to int, result, source, residual Image, floor float32) 
 	if residual.Values != nil {
 		t.residualStride = bytes(residual.Pixel)
 	}
-	for channel := 0; channel < s.Out; channel += c.width {
-		t.bias = &c.bias[channel]
-		panel := c.weights[channel*s.Window*s.Window*s.In:]
-		for y := from; y < to; y++ {
-			top := y*s.Stride - s.Frame()
-			first, last := max(top, 0), min(top+s.Window, s.Height)-1 // rows of the source under the window
-			t.rows = uintptr(last - first + 1)
-			t.weights = &panel[(first-top)*s.Window*s.In*c.width]
-			x := 0
-			for _, f := range c.forms {
-				end := x + f.pixels - 1
-				at := first*source.Row + x*s.Stride*source.Pixel
-				_ = source.Values[at+(last-first)*source.Row+(f.pixels-1)*s.Stride*source.Pixel+s.Window*s.In-1]
-				_ = result.Values[y*result.Row+end*result.Pixel+channel+c.width-1]
-				t.source = &source.Values[at]
-				t.result = &result.Values[y*result.Row+x*result.Pixel+channel]
-				t.residual = &zeros[0]
-				if residual.Values != nil {
-					_ = residual.Values[y*residual.Row+end*residual.Pixel+channel+c.width-1]
-					t.residual = &residual.Values[y*residual.Row+x*residual.Pixel+channel]
-				}
-				f.run(&t)
-				x = end + 1
+	if channel+c.width < s.Out {
+		t.ahead = bytes(s.Window * s.Window * s.In * c.width)
+	}
+	t.bias = &c.bias[channel]
+	panel := c.weights[channel*s.Window*s.Window*s.In:]
+	for y := from; y < to; y++ {
+		top := y*s.Stride - s.Frame()
+		first, last := max(top, 0), min(top+s.Window, s.Height)-1 // rows of the source under the window
+		t.rows = uintptr(last - first + 1)
+		t.weights = &panel[(first-top)*s.Window*s.In*c.width]
+		x := 0
+		for _, f := range c.forms {
+			end := x + f.pixels - 1
+			at := first*source.Row + x*s.Stride*source.Pixel
+			_ = source.Values[at+(last-first)*source.Row+(f.pixels-1)*s.Stride*source.Pixel+s.Window*s.In-1]
+			_ = result.Values[y*result.Row+end*result.Pixel+channel+c.width-1]
+			t.source = &source.Values[at]
+			t.result = &result.Values[y*result.Row+x*result.Pixel+channel]
+			t.residual = &zeros[0]
+			if residual.Values != nil {
+				_ = residual.Values[y*residual.Row+end*residual.Pixel+channel+c.width-1]
+				t.residual = &residual.Values[y*residual.Row+x*residual.Pixel+channel]
 			}
+			f.run(&t)
+			x = end + 1
 		}
 	}
 }

@@ -93,9 +93,9 @@ func TestConvEqualsFloat64(t *testing.T) {
 					if add {
 						residual = Image{random(rng, size), result.Row, result.Pixel}
 					}
-					half := rng.IntN(c.Rows() + 1)
-					c.Run(0, half, result, framed(x, s), residual, floor)
-					c.Run(half, c.Rows(), result, framed(x, s), residual, floor)
+					for piece := range c.Pieces() {
+						c.Run(piece, result, framed(x, s), residual, floor)
+					}
 					want, bound := reference(s, x, weights, bias, residual.Values, float64(floor))
 					for i, w := range want {
 						if !(math.Abs(float64(result.Values[i])-w) <= bound[i]) {
@@ -116,7 +116,10 @@ func TestInstructionsAgree(t *testing.T) {
 		var first []float32
 		for _, in := range known() {
 			result := Image{make([]float32, s.height()*s.width()*s.Out), s.width() * s.Out, s.Out}
-			in.conv(s, weights, bias).Run(0, s.height(), result, framed(x, s), Image{}, NoFloor)
+			c := in.conv(s, weights, bias)
+			for piece := range c.Pieces() {
+				c.Run(piece, result, framed(x, s), Image{}, NoFloor)
+			}
 			if first == nil {
 				first = result.Values
 			}
@@ -133,7 +136,10 @@ func TestNaNPassesTheFloor(t *testing.T) {
 		x := make([]float32, 32)
 		x[0] = float32(math.NaN())
 		result := Image{make([]float32, 256), 64, 16}
-		in.conv(s, make([]float32, 9*2*16), make([]float32, 16)).Run(0, 4, result, framed(x, s), Image{}, 0)
+		c := in.conv(s, make([]float32, 9*2*16), make([]float32, 16))
+		for piece := range c.Pieces() {
+			c.Run(piece, result, framed(x, s), Image{}, 0)
+		}
 		if got := result.Values[0]; got == got {
 			t.Errorf("a convolution of NaN gives %v, want NaN", got)
 		}
@@ -164,7 +170,9 @@ func BenchmarkConv(b *testing.B) {
 							c, source := in.conv(s, weights, bias), framed(x, s)
 							result := Image{make([]float32, s.height()*s.width()*s.Out), s.width() * s.Out, s.Out}
 							for range b.N {
-								c.Run(0, c.Rows(), result, source, Image{}, 0)
+								for piece := range c.Pieces() {
+									c.Run(piece, result, source, Image{}, 0)
+								}
 							}
 						})
 					}
