@@ -8,7 +8,7 @@ import (
 	"github.com/layarun/layarun/compile"
 )
 
-// Stretch is what one launch took for a batch.
+// Stretch is what one launch took for a batch, or one call of native kernels.
 type Stretch struct {
 	Depth int           // reached
 	Time  time.Duration // wall-clock: upload, gathering, computing, and reading what the segment returns
@@ -17,7 +17,7 @@ type Stretch struct {
 // Trace takes the samples of a request through the whole network as one batch and times every launch, in order of depth.
 // It is an instrument: no sample leaves and none is answered, and it goes past the scheduler, whose batches it disturbs.
 // With q.AllExits every segment is a launch and every exit answers; otherwise there is one launch, and only the last
-// answers. Policy and bounds are ignored. The samples are of one padded length, and at most as many as the largest batch of that length.
+// answers. Policy and bounds are ignored. The samples are of one lane, and at most as many as its largest batch.
 func (r *Runtime) Trace(q Request) ([]Stretch, error) {
 	oneByOne := q.AllExits
 	q.AllExits, q.Explain = false, false

@@ -14,7 +14,7 @@ import (
 const scoreBatch = 512
 
 // Score runs every sample of the set through the whole network and returns what every exit says of it. It names the
-// runtime's bundle and the set by their digests. MACs are means over the samples' padded lengths. progress may be nil.
+// runtime's bundle and the set by their digests. MACs are means over the lengths at which the samples run, padded on a backend. progress may be nil.
 //
 // A sample whose last logits are not finite is an error: the network is broken, and nothing about it is worth a table.
 func Score(ctx context.Context, r *layarun.Runtime, set *dataset.Set, progress func(done, total int)) (*exit.Table, error) {
@@ -99,7 +99,7 @@ func (in *Inputs) Request(from, to int) layarun.Request {
 
 // macs is the cost of leaving at each exit, the mean over the samples where their lengths differ.
 func (in *Inputs) macs(exitsOn bool) []int64 {
-	lengths := map[int]int64{} // padded length: samples
+	lengths := map[int]int64{} // at which they run: samples
 	for _, ids := range in.tokens {
 		lengths[in.runtime.PaddedLength(len(ids))]++
 	}

@@ -32,7 +32,8 @@ const (
 // whose order goes round. The times are medians. The cost of asking is the median of the differences within a repetition,
 // or 0 if that is negative, shared out evenly over the places where the network was cut.
 //
-// Samples of sequences are timed at each of their padded lengths, and the times weighed with how frequent it is. A batch
+// Samples of sequences are timed lane by lane, those that are about as long as the mean of the lane, and the times weighed with
+// how frequent it is. A batch
 // is filled by taking samples again where there are too few.
 //
 // It is the time of the segments run one after another: of the work that exits make for the scheduler and of batches that

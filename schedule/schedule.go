@@ -25,7 +25,7 @@ type Segments[S any] interface {
 	// Depths lists the depth reached after each segment, strictly ascending; the last is the network's depth. The
 	// network's exits are among them.
 	Depths() []int
-	// Buckets lists for every lane the batch sizes that are compiled, strictly ascending.
+	// Buckets lists for every lane the batch sizes that run, strictly ascending.
 	Buckets() [][]int
 	// Workers is how many batches can run side by side, at least 1: the cores of a CPU that executes in the calling
 	// thread, 1 for an accelerator that runs one thing after another.
