@@ -5,7 +5,9 @@ import (
 	"math"
 )
 
-// constants are those of the loops in rows; gen.go has their places.
+// constants are those of the loops over rows, in the order of gen.go.
+//
+//lint:ignore U1000 the assembly reads them
 var constants = [...]float32{
 	0.5, 1, math.Sqrt2 / 2, 4, -4,
 	-87, math.Log2E, 3 << 22, -0.693359375, 2.12194440e-4, 1e36,
