@@ -5,6 +5,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 
+	"github.com/layarun/layarun/internal/kernel"
 	"github.com/layarun/layarun/layer"
 )
 
@@ -34,10 +35,6 @@ func (a attentive) macs(length int) int64 {
 	l, d, hidden := int64(length), int64(a.dim), int64(a.hidden)
 	return 4*l*d*d + 2*l*l*d + 2*l*d*hidden
 }
-
-// masked is added to the attention score of a padding key. It swamps every score in float32, so that the softmax gives
-// padding a weight of exactly 0, and unlike -Inf it leaves a row of padding alone finite.
-const masked = -1e9
 
 // apply takes h [batch, length, dim] through attention and feed-forward. mask [batch, length] is 0 at padding; nil where
 // there is none.
@@ -78,7 +75,7 @@ func (a attentive) attend(p *layer.Pass, x, mask *graph.Node) *graph.Node {
 	value := heads(layer.Dense(p, "attention.value", x), 0, 2, 1, 3)
 	scores := graph.Reshape(product(query, key), batch, a.heads, length, length) // [batch, heads, query, key]
 	if mask != nil {
-		bias := graph.MulScalar(graph.OneMinus(mask), masked)
+		bias := graph.MulScalar(graph.OneMinus(mask), kernel.Masked)
 		scores = graph.Add(scores, graph.Reshape(bias, batch, 1, 1, length))
 	}
 	weights := p.Dropout(graph.Softmax(scores, -1), a.dropout)

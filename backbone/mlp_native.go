@@ -9,7 +9,7 @@ import (
 type nativeFlat struct{ standard }
 
 func (m *MLP) nativeStem(weights map[string][]float32) layer.Kernel {
-	if !kernel.Fills() {
+	if !kernel.Available() {
 		return nil
 	}
 	return nativeFlat{newStandard(weights)}

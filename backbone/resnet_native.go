@@ -119,7 +119,7 @@ type nativeTap struct {
 }
 
 func newNativeTap(weights map[string][]float32, at place) layer.Kernel {
-	if !kernel.CanPool(at.channels) {
+	if !kernel.Fills(at.channels) {
 		return nil
 	}
 	return &nativeTap{at, poolWindows(at.height), poolWindows(at.width), weights["mix"][0]}

@@ -123,7 +123,7 @@ func (d *Device) Close() {
 const nativeName = "native"
 
 func openNative() (*Device, error) {
-	if !kernel.Fills() {
+	if !kernel.Available() {
 		return nil, fmt.Errorf("compile: backend %q: this processor has neither AVX-512 nor AVX2; take auto, go or xla:cpu", nativeName)
 	}
 	return &Device{Name: nativeName, Native: true, Workers: runtime.GOMAXPROCS(0)}, nil

@@ -132,7 +132,7 @@ func examine(name string, check bool) BackendReport {
 }
 
 func examineNative(r BackendReport, check bool) BackendReport {
-	if !kernel.Fills() {
+	if !kernel.Available() {
 		r.Status, r.Detail = StatusUntested, "this processor has neither AVX-512 nor AVX2"
 		return r
 	}

@@ -3,7 +3,6 @@ package compile
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -75,11 +74,12 @@ func NewEngine(device *Device, network *Network, weights layer.Weights, lengths 
 		e.depths = append(e.depths, s.Depth)
 	}
 	if device.Native {
-		missing, err := e.goNative(weights)
+		kernels, missing, err := newNative(network, weights, device.Workers)
 		switch {
 		case err != nil:
 			return nil, err
-		case e.native != nil:
+		case kernels != nil:
+			e.native, e.name, e.workers = kernels, device.Name, device.Workers
 			return e, nil
 		case device.open == nil:
 			return nil, fmt.Errorf("compile: backend %q has no kernel for the network's %s on this processor; take auto, go or xla:cpu", device.Name, missing)
@@ -102,14 +102,6 @@ func NewEngine(device *Device, network *Network, weights layer.Weights, lengths 
 		e.spans[span{i, i}] = e.newStretch(span{i, i})
 	}
 	return e, nil
-}
-
-// goNative packs the weights for native kernels, or names the operation that has none.
-func (e *Engine) goNative(weights layer.Weights) (missing string, err error) {
-	if e.native, missing, err = newNative(e.network, weights, runtime.GOMAXPROCS(0)); e.native != nil {
-		e.name, e.workers = nativeName, runtime.GOMAXPROCS(0)
-	}
-	return missing, err
 }
 
 // Fuse prepares executables that go from one of these exits (ascending depths) to the next in one launch: what Run is

@@ -65,6 +65,7 @@ func bothWidths(t testing.TB) (narrow, wide map[string]*compile.Network) {
 	resnet := `{"kind":"resnet","input":[9,8,2],"stages":[{"channels":16,"blocks":2},{"channels":32,"blocks":2}],"norm":"folded"}`
 	add("resnet", resnet, prefix(0, 1, 3, 4))
 	add("resnet projected", `{"kind":"resnet","input":[9,8,2],"stages":[{"channels":32,"blocks":1},{"channels":16,"blocks":2}],"norm":"folded","shortcut":"B","tied":true,"stem_stride":2}`, prefix(1, 3))
+	add("resnet tied", `{"kind":"resnet","input":[4,4,2],"stages":[{"channels":16,"blocks":1},{"channels":16,"blocks":1},{"channels":16,"blocks":1},{"channels":16,"blocks":1}],"norm":"folded","tied":true}`, prefix(0, 1, 2, 3, 4))
 	add("resnet linear", resnet, laya.Config{Kind: laya.Linear, Reads: []int{0, 4}, Classes: 3})
 	add("resnet lastlayer", resnet, laya.Config{Kind: laya.LastLayer, Reads: []int{4}, Classes: 3})
 	add("resnet head", `{"kind":"resnet","input":[4,5,1],"stages":[{"channels":16,"blocks":2}],"norm":"folded"}`, full)

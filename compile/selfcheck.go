@@ -33,12 +33,11 @@ const float32Bound = 1.0 / (1 << 24)
 const selfCheckCalls = 9
 
 type selfCheck struct {
-	name  string
-	x, w  []int // shapes
-	terms int   // products in one output
-	graph func(x, w *graph.Node) *graph.Node
-	// native is the same on native kernels
-	native func(x, w []float32) []float32
+	name   string
+	x, w   []int // shapes
+	terms  int   // products in one output
+	graph  func(x, w *graph.Node) *graph.Node
+	native func(w []float32) func(x []float32) []float32 // the same on native kernels, w packed
 	loop   func(x, w []float32, visit func(a, b float64), next func())
 }
 
@@ -47,10 +46,12 @@ var selfChecks = []selfCheck{
 	{
 		name: "product 128×256 @ 256×128", x: []int{128, 256}, w: []int{256, 128}, terms: 256,
 		graph: func(x, w *graph.Node) *graph.Node { return graph.MatMul(x, w) },
-		native: func(x, w []float32) []float32 {
+		native: func(w []float32) func([]float32) []float32 {
 			d, y := kernel.NewDense(w, nil, 256, 128), kernel.Matrix{Values: make([]float32, 128*128), Row: 128}
-			d.Run(0, d.Panels(), 128, y, kernel.Matrix{Values: x, Row: 256}, kernel.Matrix{}, kernel.NoFloor)
-			return y.Values
+			return func(x []float32) []float32 {
+				d.Run(0, d.Panels(), 128, y, kernel.Matrix{Values: x, Row: 256}, kernel.Matrix{}, kernel.NoFloor)
+				return y.Values
+			}
 		},
 		loop: func(x, w []float32, visit func(a, b float64), next func()) {
 			for i := range 128 {
@@ -66,19 +67,21 @@ var selfChecks = []selfCheck{
 	{
 		name: "convolution 3×3 of 4×16×16×8 to 16 channels", x: []int{4, 16, 16, 8}, w: []int{3, 3, 8, 16}, terms: 72,
 		graph: func(x, w *graph.Node) *graph.Node { return graph.Convolve(x, w).PadSame().Done() },
-		native: func(x, w []float32) []float32 {
+		native: func(w []float32) func([]float32) []float32 {
 			c := kernel.NewConv(kernel.Shape{Height: 16, Width: 16, In: 8, Out: 16, Window: 3, Stride: 1}, w, make([]float32, 16))
 			y, framed := make([]float32, 4*16*16*16), make([]float32, 16*18*8)
-			for image := range 4 {
-				for row := range 16 {
-					copy(framed[(row*18+1)*8:], x[(image*16+row)*16*8:][:16*8])
+			return func(x []float32) []float32 {
+				for image := range 4 {
+					for row := range 16 {
+						copy(framed[(row*18+1)*8:], x[(image*16+row)*16*8:][:16*8])
+					}
+					for piece := range c.Pieces() {
+						c.Run(piece, kernel.Image{Values: y[image*16*16*16:], Row: 16 * 16, Pixel: 16}, kernel.Image{Values: framed, Row: 18 * 8, Pixel: 8},
+							kernel.Image{}, kernel.NoFloor)
+					}
 				}
-				for piece := range c.Pieces() {
-					c.Run(piece, kernel.Image{Values: y[image*16*16*16:], Row: 16 * 16, Pixel: 16}, kernel.Image{Values: framed, Row: 18 * 8, Pixel: 8},
-						kernel.Image{}, kernel.NoFloor)
-				}
+				return y
 			}
-			return y
 		},
 		loop: convolutionLoop,
 	},
@@ -128,7 +131,8 @@ func (s selfCheck) run(backend compute.Backend, c *Check) error {
 func (s selfCheck) onNative() Check {
 	c := Check{Name: s.name}
 	err := guard(func() error {
-		return s.timed(&c, func(x, w []float32) ([]float32, error) { return s.native(x, w), nil })
+		check := s.native(numbers(s.w, wSeed))
+		return s.timed(&c, func(x, _ []float32) ([]float32, error) { return check(x), nil })
 	})
 	if err != nil {
 		c.OK, c.Error = false, err.Error()
@@ -137,7 +141,7 @@ func (s selfCheck) onNative() Check {
 }
 
 func (s selfCheck) timed(c *Check, call func(x, w []float32) ([]float32, error)) error {
-	x, w := numbers(s.x, 1), numbers(s.w, 2)
+	x, w := numbers(s.x, 1), numbers(s.w, wSeed)
 	var got []float32
 	var times []float64
 	for range 1 + selfCheckCalls {
@@ -181,6 +185,9 @@ func (s selfCheck) compare(c *Check, x, w, got []float32) error {
 	}
 	return nil
 }
+
+// wSeed draws the second factor.
+const wSeed = 2
 
 // numbers fills a shape with a fixed sequence in [-1, 1) that does not repeat at the shapes' strides.
 func numbers(dims []int, seed uint32) []float32 {

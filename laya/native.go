@@ -189,7 +189,7 @@ func (nativeTap) Run(_ layer.Split, out, in []layer.Parts) {
 type nativeClassifier struct{ classifier *kernel.Dense }
 
 func newNativeClassifier(weights map[string][]float32, width, classes int) layer.Kernel {
-	if !kernel.Fills() {
+	if !kernel.Available() {
 		return nil
 	}
 	return &nativeClassifier{kernel.NewDense(weights["classifier.kernel"], weights["classifier.bias"], width, classes)}

@@ -52,7 +52,11 @@ func run(ctx context.Context, binary string, bundles []string) error {
 		return err
 	}
 	f.Binary = info.Size()
-	backends := []string{"native", "go"}
+	backends := []string{"go"}
+	if device, err := compile.OpenDevice("native"); err == nil {
+		device.Close()
+		backends = append(backends, "native")
+	}
 	if _, found := compile.FindPlugin("cpu"); found {
 		backends = append(backends, "xla:cpu")
 	}

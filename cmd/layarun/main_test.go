@@ -39,10 +39,14 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Condition: func(name string) (bool, error) {
-			if name != "xla" {
-				return false, fmt.Errorf("unknown condition %q", name)
+			switch name {
+			case "xla":
+				return compile.HasXLA() && runtime.GOOS == "linux" && runtime.GOARCH == "amd64", nil
+			case "native":
+				_, err := compile.OpenDevice("native")
+				return err == nil, nil
 			}
-			return compile.HasXLA() && runtime.GOOS == "linux" && runtime.GOARCH == "amd64", nil
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
 	})

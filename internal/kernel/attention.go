@@ -2,7 +2,8 @@ package kernel
 
 import "math"
 
-// Masked is added to the scores of a key that is padding: its weight is then exactly 0, unless all keys are padding.
+// Masked is added to the attention score of a padding key, in graphs as well. It swamps every score in float32, so that the
+// softmax gives padding a weight of exactly 0, and unlike -Inf it leaves a row of padding alone finite.
 const Masked = -1e9
 
 // Attention computes one head of so many rows and width columns ([Fills]): result = softmax(query @ keyᵀ) @ value. Keys

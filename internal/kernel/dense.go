@@ -25,10 +25,7 @@ func (in *instructions) dense(weights, bias []float32, rows, out int) *Dense {
 		panic(fmt.Sprintf("kernel: %d weights and %d biases are not those of a product %d to %d", len(weights), len(bias), rows, out))
 	}
 	full := (out + in.lanes - 1) / in.lanes * in.lanes
-	width := in.lanes
-	if full%(2*in.lanes) == 0 {
-		width = 2 * in.lanes
-	}
+	width := in.panelOf(full)
 	d := &Dense{set: in, in: rows, out: full, width: width, bias: make([]float32, full)}
 	copy(d.bias, bias)
 	if full != out {

@@ -9,9 +9,6 @@ type window struct {
 	average, largest       float32 // factors of the sum and of the maximum
 }
 
-// CanPool reports whether this processor has instructions to pool images of so many channels.
-func CanPool(channels int) bool { return best != nil && channels%best.lanes == 0 }
-
 // Pool sets result [channels] to average times the mean plus largest times the maximum over the pixels of a window of
 // so many rows and pixels, which begins where source does. No number of the source may be negative, unless largest is 0.
 func Pool(result []float32, source Image, rows, pixels, channels int, average, largest float32) {

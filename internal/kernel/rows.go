@@ -33,15 +33,18 @@ func Instructions() string {
 	return best.name
 }
 
+// Available reports whether this processor has instructions that are known here.
+func Available() bool { return best != nil }
+
 // Fills reports whether rows of these widths are whole vectors of this processor's instructions, as the functions below take
 // them; false where it has none that are known here.
 func Fills(widths ...int) bool {
 	for _, w := range widths {
-		if best == nil || w < 1 || w%best.lanes != 0 {
+		if !Available() || w < 1 || w%best.lanes != 0 {
 			return false
 		}
 	}
-	return best != nil
+	return Available()
 }
 
 // GELU replaces every x by x/2 (1 + erf(x / sqrt 2)).

@@ -112,41 +112,31 @@ func (s *share) run() {
 			s.job.fault.Store(fmt.Sprint(fault))
 		}
 	}()
-	for piece := s.first(); piece >= 0; piece = s.first() {
+	for piece := s.take(false); piece >= 0; piece = s.take(false) {
 		s.job.each(piece)
 	}
 	for i := range s.job.shares {
 		other := &s.job.shares[i]
-		for piece := other.last(); piece >= 0; piece = other.last() {
+		for piece := other.take(true); piece >= 0; piece = other.take(true) {
 			s.job.each(piece)
 		}
 	}
 }
 
-// first takes the first piece that is left, -1 if none is.
-func (s *share) first() int {
+// take takes the first piece that is left, or the last; -1 if none is.
+func (s *share) take(last bool) int {
 	for {
 		rest := s.rest.Load()
 		first, end := uint32(rest), uint32(rest>>32)
+		piece, left := first, rest+1
+		if last {
+			piece, left = end-1, rest-1<<32
+		}
 		if first == end {
 			return -1
 		}
-		if s.rest.CompareAndSwap(rest, rest+1) {
-			return int(first)
-		}
-	}
-}
-
-// last takes the last piece that is left, -1 if none is.
-func (s *share) last() int {
-	for {
-		rest := s.rest.Load()
-		first, end := uint32(rest), uint32(rest>>32)
-		if first == end {
-			return -1
-		}
-		if s.rest.CompareAndSwap(rest, rest-1<<32) {
-			return int(end) - 1
+		if s.rest.CompareAndSwap(rest, left) {
+			return int(piece)
 		}
 	}
 }
