@@ -34,8 +34,10 @@ func TestStageTimes(t *testing.T) {
 		if s.Batch != 4 || s.Repetitions != 3 || !slices.Equal(s.Exits, r.Exits()) || s.Ask[2] != 0 {
 			t.Errorf("%s: %+v, want batch 4, 3 repetitions, the exits %v and nothing to ask at the last", set.Name, s, r.Exits())
 		}
-		if slices.Min(s.Run) <= 0 {
-			t.Errorf("%s: stages took %v µs, want some time for each", set.Name, s.Run)
+		for k := range s.Run { // how a stage's time is divided is left to the machine, but none of it is lost
+			if s.Run[k]+s.Ask[k] <= 0 {
+				t.Errorf("%s: stage %d took %v µs and asking %v, want some time together", set.Name, k, s.Run[k], s.Ask[k])
+			}
 		}
 		if want := []int{0, 3, 1, 3, 2, 3, 3, 3}; !slices.Equal(seen, want) { // the first round warms up
 			t.Errorf("progress is %v, want %v", seen, want)
