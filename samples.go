@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/layarun/layarun/compile"
@@ -80,7 +79,7 @@ func (r *Runtime) rows(values []float32, keep compile.Keep) ([]*compile.Sample, 
 	for start := 0; start < len(values); start += size {
 		row := values[start : start+size]
 		for i, v := range row {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			if v-v != 0 { // NaN or infinite; the two questions of package math take four times as long
 				return nil, fmt.Errorf("%w: sample %d, value %d is %v, want a finite number", ErrRequest, start/size, i, v)
 			}
 		}

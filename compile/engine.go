@@ -240,6 +240,16 @@ func (e *Engine) Note() string { return e.note }
 // Workers is how many calls of Run can run side by side to advantage.
 func (e *Engine) Workers() int { return e.workers }
 
+// Go runs a task, which may call Run, on another goroutine: on native kernels one of as many as there are cores, which compute
+// whatever is computed there.
+func (e *Engine) Go(task func()) {
+	if e.native != nil {
+		e.native.team.Go(task)
+		return
+	}
+	go task()
+}
+
 // Executables is how many have been compiled.
 func (e *Engine) Executables() int {
 	e.mu.Lock()

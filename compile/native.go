@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -17,7 +18,8 @@ import (
 // compiles nothing, pads no batch and moves no rows: every sample has its state for itself.
 type native struct {
 	team   *kernel.Team
-	stages []stage // by segment
+	cores  sync.Pool // of *core
+	stages []stage   // by segment
 	start  layer.Parts
 }
 
@@ -70,6 +72,7 @@ func newNative(n *Network, weights layer.Weights, cores int) (_ *native, missing
 		return nil, p.missing, p.err
 	}
 	e.team = kernel.NewTeam(cores)
+	e.cores.New = func() any { return new(core) }
 	return e, "", nil
 }
 
@@ -144,8 +147,11 @@ func (n *native) apply(k layer.Kernel, specs []layer.Spec, samples []*Sample, in
 	return results
 }
 
-// turn is how long a worker computes before it lets others run, whoever waits for an answer or has a request; Go would not stop
-// it for 10 ms. Every time it may go on on another core, whose cache has nothing of what it works on.
+// core is what is known of the core that a worker has: the pool hands out what was last given back there.
+type core struct{ yielded time.Time }
+
+// turn is how long a core computes before it lets others run, whoever waits for an answer or has a request; Go would not stop
+// a worker for 10 ms. Every time it may go on on another core, whose cache has nothing of what it works on.
 const turn = time.Millisecond
 
 // run takes samples through segments first to last and returns their gate scores there. answers says that
@@ -155,11 +161,12 @@ func (n *native) run(first, last int, samples []*Sample, answers bool) []exit.Sc
 	defer n.team.End()
 	scores := make([]exit.Scores, len(samples))
 	parts := make([]layer.Parts, len(samples))
-	var yielded time.Time
+	core := n.cores.Get().(*core)
+	defer n.cores.Put(core)
 	for at := first; at <= last; at++ {
-		if time.Since(yielded) > turn {
+		if time.Since(core.yielded) > turn {
+			core.yielded = time.Now()
 			runtime.Gosched()
-			yielded = time.Now()
 		}
 		st := n.stages[at]
 		for i, k := range st.blocks {

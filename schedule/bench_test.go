@@ -13,6 +13,7 @@ type free struct{ scores []exit.Scores }
 func (f *free) Depths() []int    { return []int{0, 2, 4, 6} }
 func (f *free) Buckets() [][]int { return [][]int{{1, 2, 4, 8, 16, 32}} }
 func (f *free) Workers() int     { return 1 }
+func (f *free) Go(task func())   { go task() }
 func (f *free) Release(int)      {}
 
 func (f *free) Run(_, segment int, batch []int) ([]exit.Scores, error) {

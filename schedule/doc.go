@@ -13,8 +13,9 @@
 //
 // A lane is a length bucket: samples of one lane can share a batch, and each lane has batch sizes of its own. A queue holds
 // the survivors of several arrivals, in the order in which they were admitted, so batches are refilled where samples left.
-// Workers, one for every batch that the device can run side by side, run one batch after another. They never wait for a
-// batch to fill: with anything queued, all are busy.
+// Workers, up to one for every batch that the device can run side by side, run one batch after another until nothing waits. They
+// never wait for a batch to fill: with as much queued, all are busy. Whose goroutines they are is the network's affair
+// ([Segments]), which on a processor has its own.
 //
 // # Which batch is next
 //

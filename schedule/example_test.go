@@ -14,6 +14,7 @@ type digits struct{}
 func (digits) Depths() []int    { return []int{0, 3} }
 func (digits) Buckets() [][]int { return [][]int{{1, 4}} }
 func (digits) Workers() int     { return 1 }
+func (digits) Go(task func())   { go task() }
 func (digits) Release(int)      {}
 
 func (digits) Run(_, segment int, batch []int) ([]exit.Scores, error) {

@@ -38,6 +38,7 @@ type fake struct {
 func (f *fake) Depths() []int    { return f.depths }
 func (f *fake) Buckets() [][]int { return f.buckets }
 func (f *fake) Workers() int     { return max(f.workers, 1) }
+func (f *fake) Go(task func())   { go task() }
 
 func (f *fake) enter(id string, lane int, scores ...float64) *state {
 	f.mu.Lock()

@@ -30,6 +30,9 @@ type Segments[S any] interface {
 	// Workers is how many batches can run side by side, at least 1: the cores of a CPU that executes in the calling
 	// thread, 1 for an accelerator that runs one thing after another.
 	Workers() int
+	// Go runs a task, a worker of the scheduler, on another goroutine and does not wait for it. No more than Workers tasks are
+	// under way at a time.
+	Go(task func())
 	// Run takes samples of one lane, at most its largest bucket, through the segments first to last: their states become
 	// those after it. It returns the scores of the exit there, one per sample, in order; no sample may leave on the way.
 	// An error fails every sample of the batch and no other, and their states are given up. Run must not keep the slice.

@@ -14,8 +14,7 @@ import (
 	"github.com/layarun/layarun/exit"
 )
 
-// Scheduler runs samples through the segments of one network. Its methods may be called from any goroutine; New starts
-// its workers and Close ends them.
+// Scheduler runs samples through the segments of one network. Its methods may be called from any goroutine.
 type Scheduler[S any] struct {
 	segments Segments[S]
 	depths   []int
@@ -25,11 +24,12 @@ type Scheduler[S any] struct {
 	workers  int
 	room     *semaphore.Weighted // a unit per sample inside; hands out in the order of asking
 	sweepDue atomic.Bool         // a context ended, or Close gave up waiting
-	stopped  chan struct{}       // closed when all workers have ended
+	turns    sync.Pool           // of *turn[S]
+	stopped  chan struct{}       // closed when nothing is admitted any more and no worker is left
 
 	mu     sync.Mutex
-	wake   sync.Cond // work arrived or Close was called
 	queues queues[S]
+	active int       // workers; one at least while samples wait
 	busy   int       // workers that run a batch
 	expiry time.Time // no waiting sample expires before; zero if none ever does
 	closed bool      // nothing is admitted any more
@@ -38,7 +38,7 @@ type Scheduler[S any] struct {
 	stats  Stats
 }
 
-// New starts a scheduler that holds at most capacity samples at a time. 0 stands for one largest bucket per segment and
+// New makes a scheduler that holds at most capacity samples at a time. 0 stands for one largest bucket per segment and
 // one more for every worker: with that many samples of one lane inside, some queue fills a batch while the others run.
 func New[S any](segments Segments[S], capacity int) (*Scheduler[S], error) {
 	depths, buckets := slices.Clone(segments.Depths()), segments.Buckets()
@@ -77,15 +77,7 @@ func New[S any](segments Segments[S], capacity int) (*Scheduler[S], error) {
 		stats:    newStats(depths),
 	}
 	s.room = semaphore.NewWeighted(int64(s.capacity))
-	s.wake.L = &s.mu
-	var running sync.WaitGroup
-	for range workers {
-		running.Go(s.work)
-	}
-	go func() {
-		running.Wait()
-		close(s.stopped)
-	}()
+	s.turns.New = func() any { return new(turn[S]) }
 	return s, nil
 }
 
@@ -143,8 +135,10 @@ func (s *Scheduler[S]) Do(ctx context.Context, jobs []Job[S], deliver func(i int
 // run have ended. When it returns, the workers have ended and Run is not called any more. Closing twice is harmless.
 func (s *Scheduler[S]) Close(ctx context.Context) error {
 	s.mu.Lock()
+	if !s.closed && s.active == 0 {
+		close(s.stopped)
+	}
 	s.closed = true
-	s.wake.Broadcast()
 	s.mu.Unlock()
 	select {
 	case <-s.stopped:
@@ -197,7 +191,7 @@ func (s *Scheduler[S]) push(c *call[S], first int, jobs []Job[S]) error {
 		s.expire(job.Deadline)
 	}
 	s.stats.In += int64(len(jobs))
-	s.wake.Signal()
+	s.start()
 	return nil
 }
 

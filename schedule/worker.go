@@ -24,35 +24,43 @@ type delivery[S any] struct {
 	lost   bool // unless Run failed and has done so
 }
 
-// work runs batches until the scheduler is closed and nothing waits or runs.
-func (s *Scheduler[S]) work() {
-	var t turn[S]
-	for s.next(&t) {
-		s.deliver(&t)
-		if len(t.batch) > 0 {
-			s.run(&t)
-			s.deliver(&t)
-		}
+// start puts one more worker to work if samples wait that none of the others has come for yet.
+func (s *Scheduler[S]) start() {
+	if s.active < s.workers && s.queues.any() {
+		s.active++
+		s.segments.Go(s.work)
 	}
 }
 
-// next waits for work: samples to drop, a batch to run, or both. It returns false when there will be none.
+// work runs batches until nothing waits.
+func (s *Scheduler[S]) work() {
+	t := s.turns.Get().(*turn[S])
+	for s.next(t) {
+		s.deliver(t)
+		if len(t.batch) > 0 {
+			s.run(t)
+			s.deliver(t)
+		}
+	}
+	s.turns.Put(t)
+}
+
+// next finds something to do: samples to drop, a batch to run, or both. If there is nothing it returns false, and the worker has
+// ended.
 func (s *Scheduler[S]) next(t *turn[S]) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for {
-		now := s.now()
-		s.sweep(t, now)
-		s.take(t, now)
-		if len(t.batch) > 0 || len(t.out) > 0 {
-			return true
-		}
-		if s.closed && s.busy == 0 {
-			s.wake.Broadcast() // the others see the same
-			return false
-		}
-		s.wake.Wait()
+	now := s.now()
+	s.sweep(t, now)
+	s.take(t, now)
+	if len(t.batch) > 0 || len(t.out) > 0 {
+		return true
 	}
+	s.active--
+	if s.closed && s.active == 0 {
+		close(s.stopped)
+	}
+	return false
 }
 
 // now is the time, if it matters to anyone.
@@ -101,9 +109,7 @@ func (s *Scheduler[S]) take(t *turn[S], now time.Time) {
 		}
 	}
 	s.busy++
-	if s.busy < s.workers && s.queues.any() {
-		s.wake.Signal()
-	}
+	s.start()
 }
 
 // drop prepares the delivery of a sample that must not be run any more, and reports whether it is one.

@@ -35,6 +35,7 @@ func (r *rehearsal) Depths() []int {
 
 func (r *rehearsal) Buckets() [][]int { return [][]int{r.costs.Buckets} }
 func (r *rehearsal) Workers() int     { return r.workers }
+func (r *rehearsal) Go(task func())   { go task() }
 func (r *rehearsal) Release(int)      {}
 
 func (r *rehearsal) Run(first, last int, batch []int) ([]exit.Scores, error) {

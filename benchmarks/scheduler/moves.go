@@ -34,6 +34,7 @@ func newFree(workers int) *free {
 func (f *free) Depths() []int    { return []int{0, 2, 4, 6} }
 func (f *free) Buckets() [][]int { return [][]int{{1, 2, 4, 8, 16, 32}} }
 func (f *free) Workers() int     { return f.workers }
+func (f *free) Go(task func())   { go task() }
 func (f *free) Release(int)      {}
 
 func (f *free) Run(_, segment int, batch []int) ([]exit.Scores, error) {

@@ -3,33 +3,46 @@ package kernel
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Team shares the work of a caller out over cores that have nothing else to do. Callers say when they are at work
-// ([Team.Begin]); the cores that are left to others do not help.
+// Team has a hand, a goroutine, for each core. Hands run tasks ([Team.Go]); one without a task helps those who are at work,
+// hands and others ([Team.Split]). That both is done by the same goroutines spares the threads of the one from being
+// in the way of the other, and a task that is done from waking somebody who helps with what goes on.
 type Team struct {
-	cores   int
-	busy    atomic.Int32 // callers at work
-	helpers []*helper
+	hands   []*hand
+	busy    atomic.Int32 // who is between Begin and End
+	looking atomic.Int32 // hands that look out for something to do
+	waiting atomic.Int32 // tasks
+	mu      sync.Mutex
+	tasks   []func()
 	closed  sync.Once
 }
 
-// helper is a goroutine that waits for its share of jobs.
-type helper struct {
-	share  atomic.Pointer[share] // to be taken by the helper, or back by the caller
-	asleep atomic.Bool           // or about to be
-	wake   chan struct{}
+// hand is a goroutine of a team.
+type hand struct {
+	share atomic.Pointer[share] // to be taken by the hand, or back by whoever offers it
+	does  atomic.Int32
+	wake  chan struct{}
 }
+
+// What a hand does.
+const (
+	looks  = int32(iota) // out for something to do, or helps: then it will look again at once
+	works                // at a task
+	sleeps               // or is about to
+)
 
 // job is one call of Split: a share of the pieces for each core that takes part. Shares are runs of pieces, so that of jobs
 // which follow each other each core works on what it has in its cache.
 type job struct {
+	team   *Team
 	each   func(int)
 	shares []share      // the caller's first
-	done   atomic.Int32 // helpers that have returned
+	done   atomic.Int32 // hands that have returned
 	fault  atomic.Value // what a piece panicked with, a string
 }
 
@@ -39,28 +52,57 @@ type share struct {
 	rest atomic.Uint64
 }
 
-// patience is how long a helper looks out for the next job before it sleeps: blocks come one after the other, and to wake
+// patience is how long a hand looks out for something to do before it sleeps: blocks come one after the other, and to wake
 // a thread takes as long as a small convolution.
 const patience = 100 * time.Microsecond
 
-// NewTeam starts the helpers of a team for so many cores. Close ends them.
+// NewTeam starts the hands of a team for so many cores. Close ends them.
 func NewTeam(cores int) *Team {
-	t := &Team{cores: cores}
-	for range cores - 1 {
-		h := &helper{wake: make(chan struct{}, 1)}
-		t.helpers = append(t.helpers, h)
-		go h.serve()
+	t := &Team{}
+	for range cores {
+		t.hands = append(t.hands, &hand{wake: make(chan struct{}, 1)})
+	}
+	for _, h := range t.hands {
+		go t.serve(h)
 	}
 	return t
 }
 
-// Close ends the helpers. No Split may be running or come later.
+// Close ends the hands. No Go and no Split may be running or come later.
 func (t *Team) Close() {
 	t.closed.Do(func() {
-		for _, h := range t.helpers {
+		for _, h := range t.hands {
 			close(h.wake)
 		}
 	})
+}
+
+// Go lets a hand run the task, as soon as one has no other.
+func (t *Team) Go(task func()) {
+	t.mu.Lock()
+	t.tasks = append(t.tasks, task)
+	t.mu.Unlock()
+	if t.waiting.Add(1) <= t.looking.Load() {
+		return
+	}
+	for _, h := range t.hands {
+		if h.rouse() {
+			return
+		}
+	}
+}
+
+// next takes the first task; nil if there is none.
+func (t *Team) next() func() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.tasks) == 0 {
+		return nil
+	}
+	task := t.tasks[0]
+	t.tasks = slices.Delete(t.tasks, 0, 1)
+	t.waiting.Add(-1)
+	return task
 }
 
 // Begin says that the caller's goroutine is at work, until it calls End.
@@ -72,26 +114,28 @@ func (t *Team) End() { t.busy.Add(-1) }
 // Split runs each(0) … each(pieces-1), in any order and in part side by side, and returns when all have returned. If one
 // panics Split does, too, once nobody works any more. The caller must be between Begin and End.
 func (t *Team) Split(pieces int, each func(piece int)) {
-	idle := min(t.cores-int(t.busy.Load()), pieces-1)
+	idle := min(len(t.hands)-int(t.busy.Load()), pieces-1)
 	if idle <= 0 {
 		for piece := range pieces {
 			each(piece)
 		}
 		return
 	}
-	j := &job{each: each, shares: make([]share, 1+idle)}
+	j := &job{team: t, each: each, shares: make([]share, 1+idle)}
 	for i := range j.shares {
 		j.shares[i].job = j
 		j.shares[i].rest.Store(uint64(pieces*i/len(j.shares)) | uint64(pieces*(i+1)/len(j.shares))<<32)
 	}
-	offered := make([]*helper, 0, idle)
-	for _, h := range t.helpers {
-		if len(offered) < idle && h.share.CompareAndSwap(nil, &j.shares[1+len(offered)]) {
-			offered = append(offered, h)
-			h.rouse()
+	offered := make([]*hand, 0, idle)
+	for _, does := range []int32{looks, sleeps} {
+		for _, h := range t.hands {
+			if len(offered) < idle && h.does.Load() == does && h.share.CompareAndSwap(nil, &j.shares[1+len(offered)]) {
+				offered = append(offered, h)
+				h.rouse()
+			}
 		}
 	}
-	j.shares[0].run()
+	j.shares[0].run(false)
 	taken := int32(0)
 	for i, h := range offered {
 		if !h.share.CompareAndSwap(&j.shares[1+i], nil) {
@@ -104,9 +148,10 @@ func (t *Team) Split(pieces int, each func(piece int)) {
 	}
 }
 
-// run does the pieces of the share and then, from their ends, what is left of the others. A panic is kept for the end of
-// Split: in a helper's goroutine it would end the process, and in the caller's leave helpers at work on memory given back.
-func (s *share) run() {
+// run does the pieces of the share and then, from their ends, what is left of the others. Who only helps leaves what is left
+// when a task waits for a hand. A panic is kept for the end of Split: in a hand's goroutine it would end the process, and
+// in the caller's leave hands at work on memory given back.
+func (s *share) run(helps bool) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			s.job.fault.Store(fmt.Sprint(fault))
@@ -114,14 +159,23 @@ func (s *share) run() {
 	}()
 	for piece := s.take(false); piece >= 0; piece = s.take(false) {
 		s.job.each(piece)
+		if helps && s.job.team.wanting() {
+			return
+		}
 	}
 	for i := range s.job.shares {
 		other := &s.job.shares[i]
 		for piece := other.take(true); piece >= 0; piece = other.take(true) {
 			s.job.each(piece)
+			if helps && s.job.team.wanting() {
+				return
+			}
 		}
 	}
 }
+
+// wanting tells whether tasks wait for which nobody looks out.
+func (t *Team) wanting() bool { return t.waiting.Load() > t.looking.Load() }
 
 // take takes the first piece that is left, or the last; -1 if none is.
 func (s *share) take(last bool) int {
@@ -143,45 +197,59 @@ func (s *share) take(last bool) int {
 
 func (s *share) help() {
 	defer s.job.done.Add(1)
-	s.run()
+	s.run(true)
 }
 
-func (h *helper) rouse() {
-	if h.asleep.Load() {
-		select {
-		case h.wake <- struct{}{}:
-		default:
-		}
+// rouse wakes the hand if it sleeps, and nobody else has woken it.
+func (h *hand) rouse() bool {
+	if !h.does.CompareAndSwap(sleeps, looks) {
+		return false
 	}
+	h.wake <- struct{}{}
+	return true
 }
 
-func (h *helper) serve() {
-	last := time.Now()
-	for {
-		if await(func() bool { return h.share.Load() != nil || time.Since(last) > patience }); h.share.Load() == nil {
-			h.asleep.Store(true)
-			if h.share.Load() == nil {
-				if _, open := <-h.wake; !open {
-					return
-				}
-			}
-			h.asleep.Store(false)
-		}
-		if s := h.share.Load(); s != nil && h.share.CompareAndSwap(s, nil) {
+// serve is what a hand does until its team is closed.
+func (t *Team) serve(h *hand) {
+	for t.look(h) {
+		if task := t.next(); task != nil {
+			h.does.Store(works)
+			task()
+			h.does.Store(looks)
+			runtime.Gosched() // to whom it answered
+		} else if s := h.share.Load(); s != nil && h.share.CompareAndSwap(s, nil) {
 			s.help()
 		}
-		last = time.Now()
 	}
 }
 
-// looks is how often await looks before it lets others run: for about 10 µs. To give way at every look moves goroutines from
+// look waits until there may be something to do, awake for as long as its patience lasts. It returns false when the team is
+// closed.
+func (t *Team) look(h *hand) bool {
+	some := func() bool { return t.waiting.Load() > 0 || h.share.Load() != nil }
+	t.looking.Add(1)
+	start := time.Now()
+	await(func() bool { return some() || time.Since(start) > patience })
+	t.looking.Add(-1)
+	if some() {
+		return true
+	}
+	h.does.Store(sleeps)
+	if some() && h.does.CompareAndSwap(sleeps, looks) {
+		return true
+	}
+	_, open := <-h.wake
+	return open
+}
+
+// steps is how often await looks before it lets others run: for about 10 µs. To give way at every look moves goroutines from
 // thread to thread, which takes longer than what is waited for.
-const looks = 200
+const steps = 200
 
 // await looks until something has come about.
 func await(come func() bool) {
 	for {
-		for range looks {
+		for range steps {
 			if come() {
 				return
 			}

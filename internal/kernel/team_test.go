@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Every piece runs once, whoever else splits work at the time.
@@ -48,6 +49,115 @@ func TestSplitUsesIdleCores(t *testing.T) {
 		case <-met:
 		}
 	})
+}
+
+// Every task runs once, whether the hands are awake, asleep or help somebody.
+func TestGoRunsEveryTaskOnce(t *testing.T) {
+	for _, cores := range []int{1, 2, 4} {
+		t.Run(fmt.Sprint(cores), func(t *testing.T) {
+			team := NewTeam(cores)
+			defer team.Close()
+			var ran atomic.Int32
+			var group sync.WaitGroup
+			for sender := range 3 {
+				group.Go(func() {
+					for round := range 300 {
+						ended := make(chan struct{})
+						team.Go(func() {
+							team.Begin()
+							team.Split(round%5, func(int) {})
+							team.End()
+							ran.Add(1)
+							close(ended)
+						})
+						<-ended
+						if round%50 == sender {
+							<-time.After(2 * patience) // the hands go to sleep
+						}
+					}
+				})
+			}
+			group.Wait()
+			if n := ran.Load(); n != 900 {
+				t.Errorf("%d tasks ran, want 900", n)
+			}
+		})
+	}
+}
+
+// Help is asked of hands that have nothing to do, not of those at tasks.
+func TestSplitFindsTheIdleHand(t *testing.T) {
+	for range 20 {
+		team := NewTeam(3)
+		var begun, ended sync.WaitGroup
+		release := make(chan struct{})
+		for range 2 {
+			begun.Add(1)
+			ended.Add(1)
+			team.Go(func() {
+				begun.Done()
+				<-release
+				ended.Done()
+			})
+		}
+		begun.Wait()
+		team.Begin()
+		met := make(chan int)
+		team.Split(2, func(piece int) {
+			select {
+			case met <- piece:
+			case <-met:
+			}
+		})
+		team.End()
+		close(release)
+		ended.Wait()
+		team.Close()
+	}
+}
+
+// Tasks have a core each; if they had not, those that wait for each other would wait for ever.
+func TestTasksRunSideBySide(t *testing.T) {
+	team := NewTeam(3)
+	defer team.Close()
+	var together, ended sync.WaitGroup
+	together.Add(3)
+	for range 3 {
+		ended.Add(1)
+		team.Go(func() {
+			together.Done()
+			together.Wait()
+			ended.Done()
+		})
+	}
+	ended.Wait()
+}
+
+// A hand that helps leaves what is left when a task has nobody else to wait for.
+func TestTasksComeBeforeHelp(t *testing.T) {
+	team := NewTeam(2)
+	defer team.Close()
+	ended := make(chan struct{})
+	team.Go(func() {
+		team.Begin()
+		defer team.End()
+		var ran atomic.Bool
+		done := make(chan struct{})
+		var helped atomic.Int32
+		team.Split(64, func(piece int) {
+			switch {
+			case piece == 0:
+				<-done
+			case ran.Load():
+			case helped.Add(1) == 1:
+				team.Go(func() { ran.Store(true); close(done) })
+			default:
+				t.Error("a hand goes on helping while a task waits")
+			}
+		})
+		close(ended)
+	})
+	<-ended
 }
 
 // A panic reaches the caller when nobody works any more.
