@@ -15,8 +15,16 @@
 //	w(i, m, n) = min over k ≤ n-m+1 of t_k(i, m)/k
 //
 // A segment that s samples pass costs at least the cheapest way to cut s into batches (dynamic programming over w), and
-// all segments together their sum. Besides, a sample passes its segments one after another, which takes at least the
-// sum of its smallest times. [Costs.Arrival] is the larger of the two.
+// all segments together their sum: the bound by work. Besides, a sample passes its segments one after another, which takes at
+// least the sum of its smallest times: the bound by the longest path. Each forgets the other: while the last sample runs at the
+// speed that it has alone, nothing else is done, and while others run it has not that speed. So let the charges be λ dt/a for each
+// active batch and (1-λ) dt more for the one that holds the sample that stays longest. They add up to the time at most, for any λ
+// from 0 to 1, and a batch with that sample is charged at least
+//
+//	v(i, m, n) = min over k ≤ n-m+1 of t_k(i, m) (λ/k + 1 - λ)
+//
+// and one without it λ w(i, m, n). [Costs.Arrival] is the largest of these bounds over some λ: work alone is λ = 1, the path
+// alone λ = 0.
 //
 // # Where it is generous
 //
@@ -90,15 +98,25 @@ func (c *Costs) Arrival(left []int) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var work, path float64
+	var sums [steps + 1]float64 // by λ
 	for i, n := range passing {
-		if n > 0 {
-			work += c.cut(i, n, len(left))
-			path += c.pass(i, len(left))
+		if n == 0 {
+			continue
+		}
+		others := c.cut(i, n-1, len(left))
+		for step := range sums {
+			work, least := float64(step)/steps, math.Inf(1)
+			for m := 1; m <= min(n, c.largest()); m++ { // the batch of the sample that stays longest
+				least = min(least, c.charge(i, m, len(left), work)+work*others[n-m])
+			}
+			sums[step] += least
 		}
 	}
-	return max(work, path), nil
+	return slices.Max(sums[:]), nil
 }
+
+// steps is into how many parts the range of λ is divided.
+const steps = 60
 
 // Stream bounds the time for samples of which never more than inFlight are under way, each call for one sample being
 // awaited by its caller before the next. Every segment is paid at the cheapest rate per sample; how batches of that size
@@ -115,7 +133,7 @@ func (c *Costs) Stream(left []int, inFlight int) (float64, error) {
 	for i, n := range passing {
 		rate := math.Inf(1)
 		for m := 1; m <= min(inFlight, c.largest()); m++ {
-			rate = min(rate, c.charge(i, m, inFlight)/float64(m))
+			rate = min(rate, c.charge(i, m, inFlight, 1)/float64(m))
 		}
 		work += float64(n) * rate
 		paths += float64(n) * c.pass(i, inFlight)
@@ -137,12 +155,12 @@ func (c *Costs) passing(left []int) ([]int, error) {
 	return n, nil
 }
 
-// cut is the cheapest way to take n samples through segment i in batches, with inFlight samples under way.
-func (c *Costs) cut(i, n, inFlight int) float64 {
+// cut is what it costs at least to take 0 to n samples through segment i in batches, with inFlight samples under way.
+func (c *Costs) cut(i, n, inFlight int) []float64 {
 	best := make([]float64, n+1)
 	charges := make([]float64, min(n, c.largest())+1)
 	for m := 1; m < len(charges); m++ {
-		charges[m] = c.charge(i, m, inFlight)
+		charges[m] = c.charge(i, m, inFlight, 1)
 	}
 	for s := 1; s <= n; s++ {
 		best[s] = math.Inf(1)
@@ -150,17 +168,18 @@ func (c *Costs) cut(i, n, inFlight int) float64 {
 			best[s] = min(best[s], charges[m]+best[s-m])
 		}
 	}
-	return best[n]
+	return best
 }
 
-// charge is w(i, m, n) of the package comment: the least share of the time that a batch of m samples takes up.
-func (c *Costs) charge(i, m, inFlight int) float64 {
+// charge is v(i, m, n) of the package comment for λ = work, and with λ = 1 w(i, m, n): the least share of the time that a batch
+// of m samples takes up.
+func (c *Costs) charge(i, m, inFlight int, work float64) float64 {
 	least := math.Inf(1)
 	for at, k := range c.Widths {
 		if k > inFlight-m+1 {
 			break
 		}
-		least = min(least, c.time(at, i, m)/float64(k))
+		least = min(least, c.time(at, i, m)*(work/float64(k)+1-work))
 	}
 	return least
 }

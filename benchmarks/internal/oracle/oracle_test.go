@@ -91,10 +91,10 @@ func TestByHand(t *testing.T) {
 		{[]int{0}, 2, "one segment alone"},
 		{[]int{1}, 4, "both segments, one after the other"},
 		{[]int{0, 0}, 3, "as one batch of two, or as two beside each other"},
-		{[]int{0, 1}, 4.5, "3 as above, and the second segment at half of 3: the first may still run"},
+		{[]int{0, 1}, 5, "3 as above and 2 alone; at λ = 2/3 the longer sample is charged 2 a segment, the other 1"},
 		{[]int{0, 0, 0, 0}, 4, "two batches of two beside each other"},
 	} {
-		if got, err := c.Arrival(row.left); err != nil || got != row.want {
+		if got, err := c.Arrival(row.left); err != nil || math.Abs(got-row.want) > 1e-12 {
 			t.Errorf("samples that leave after %v: %v, %v, want %v: %s", row.left, got, err, row.want, row.why)
 		}
 	}
