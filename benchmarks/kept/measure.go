@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -15,8 +16,7 @@ import (
 	"github.com/layarun/layarun/eval"
 )
 
-// measure fills n. Batches in single spans are timed before each way of arriving and after the last, so that
-// runtime and oracle meet the same machine.
+// measure fills n.
 func (p *plan) measure(ctx context.Context, w *workload.Workload, r *layarun.Runtime, n *result.KeptNetwork) (err error) {
 	stages, err := newStages(w, p.options.Device)
 	if err != nil {
@@ -30,29 +30,24 @@ func (p *plan) measure(ctx context.Context, w *workload.Workload, r *layarun.Run
 		return err
 	}
 	n.Shares, n.MACs = shares(leaving, len(n.Exits)), saving(w, r, n.Exits, leaving)
+	var points []result.KeptPoint
 	for _, batch := range p.batches {
-		if err := p.point(ctx, w, r, stages, n, result.KeptPoint{Batch: batch}); err != nil {
-			return err
-		}
+		points = append(points, result.KeptPoint{Batch: batch})
 	}
 	if p.callers > 0 {
-		if err := p.point(ctx, w, r, stages, n, result.KeptPoint{Callers: p.callers}); err != nil {
+		points = append(points, result.KeptPoint{Callers: p.callers})
+	}
+	for i := range points {
+		if err := p.point(ctx, w, r, stages, leaving, &points[i]); err != nil {
 			return err
 		}
 	}
-	if err := stages.round(); err != nil {
+	n.Points = points
+	if n.CostsOff, err = median(stages.rounds[exitsOff]); err != nil {
 		return err
 	}
-	if n.CostsOff, err = stages.costs(exitsOff); err != nil {
-		return err
-	}
-	if n.CostsOn, err = stages.costs(exitsOn); err != nil {
-		return err
-	}
-	if err := foresee(n, leaving); err != nil {
-		return err
-	}
-	return p.rehearse(ctx, n, leaving)
+	n.CostsOn, err = median(stages.rounds[exitsOn])
+	return err
 }
 
 // shares of the samples that leave at each exit.
@@ -64,25 +59,78 @@ func shares(left []int, exits int) []float64 {
 	return s
 }
 
-// point times one way of arriving, exits off and on in turns.
-func (p *plan) point(ctx context.Context, w *workload.Workload, r *layarun.Runtime, stages *stages, n *result.KeptNetwork, point result.KeptPoint) error {
-	if err := stages.round(); err != nil {
-		return err
+// point times one way of arriving. In every repetition batches in single spans are timed first, so that runtime, oracle and rule
+// meet the same machine; what is compared is compared within a repetition.
+func (p *plan) point(ctx context.Context, w *workload.Workload, r *layarun.Runtime, stages *stages, leaving []int, point *result.KeptPoint) error {
+	var off, on, oracleOff, oracleOn, rule []float64
+	for repetition := range p.repetitions {
+		if err := stages.round(); err != nil {
+			return err
+		}
+		costsOff, costsOn := stages.latest(exitsOff), stages.latest(exitsOn)
+		ms, err := p.turns(ctx, w, r, *point, repetition)
+		if err != nil {
+			return err
+		}
+		off, on = append(off, ms[0]), append(on, ms[1])
+		least, err := bound(costsOff, make([]int, len(leaving)), *point) // one span, after which all leave
+		if err != nil {
+			return err
+		}
+		oracleOff = append(oracleOff, least)
+		if least, err = bound(costsOn, leaving, *point); err != nil {
+			return err
+		}
+		oracleOn = append(oracleOn, least)
+		took, err := rehearse(ctx, costsOn, stages.workers, leaving, *point)
+		if err != nil {
+			return err
+		}
+		rule = append(rule, took)
 	}
-	candidates := []eval.Candidate{w.Candidate(r, off), w.Candidate(r, w.Policy.Name)}
-	batch := point.Batch
-	if point.Callers > 0 {
-		batch = w.Len()
-		candidates = []eval.Candidate{stream(candidates[0], point.Callers), stream(candidates[1], point.Callers)}
+	for _, s := range []struct {
+		to          *eval.Spread
+		over, under []float64
+	}{
+		{&point.Off, off, nil}, {&point.On, on, nil}, {&point.OracleOff, oracleOff, nil}, {&point.OracleOn, oracleOn, nil}, {&point.RuleOn, rule, nil},
+		{&point.Saving, off, on}, {&point.OracleSaving, oracleOff, oracleOn}, {&point.Kept, oracleOn, on}, {&point.ByRule, oracleOn, rule}, {&point.InRunning, rule, on},
+	} {
+		values := slices.Clone(s.over)
+		for i, x := range s.under {
+			values[i] /= x
+		}
+		spread, err := eval.NewSpread(values)
+		if err != nil {
+			return err
+		}
+		*s.to = spread
 	}
-	timings, err := eval.Latency(ctx, candidates, eval.LatencyOptions{Samples: w.Len(), Batches: []int{batch}, Repetitions: p.repetitions})
-	if err != nil {
-		return err
-	}
-	point.Off, point.On, point.Saving = timings[0][0].MS, timings[1][0].MS, timings[1][0].SpeedUp
-	fmt.Fprintf(os.Stderr, "%s, batch %d, %d callers: %.3f ms off, %.3f on\n", w.Name, point.Batch, point.Callers, point.Off.Median, point.On.Median)
-	n.Points = append(n.Points, point)
+	fmt.Fprintf(os.Stderr, "%s, batch %d, %d callers: %.3f ms off, %.3f on, %.0f %% kept\n", w.Name, point.Batch, point.Callers, point.Off.Median,
+		point.On.Median, 100*point.Kept.Median)
 	return nil
+}
+
+// turns lets the runtime answer all samples with exits off and with the policy, and returns the ms per sample of both. Who begins
+// goes round.
+func (p *plan) turns(ctx context.Context, w *workload.Workload, r *layarun.Runtime, point result.KeptPoint, repetition int) (ms [2]float64, err error) {
+	order := []int{repetition % 2, 1 - repetition%2}
+	batch := point.Batch
+	var candidates []eval.Candidate
+	for _, i := range order {
+		c := w.Candidate(r, []string{off, w.Policy.Name}[i])
+		if point.Callers > 0 {
+			c, batch = stream(c, point.Callers), w.Len()
+		}
+		candidates = append(candidates, c)
+	}
+	timings, err := eval.Latency(ctx, candidates, eval.LatencyOptions{Samples: w.Len(), Batches: []int{batch}, Repetitions: 1})
+	if err != nil {
+		return ms, err
+	}
+	for place, i := range order {
+		ms[i] = timings[place][0].MS.Median
+	}
+	return ms, nil
 }
 
 // stream lets callers ask for one sample each, again and again, until all have been asked for.
@@ -105,22 +153,6 @@ func stream(single eval.Candidate, callers int) eval.Candidate {
 		all.Wait()
 		return errors.Join(faults...)
 	}}
-}
-
-// foresee fills in the oracle's times, for the same samples in the same batches. With exits off there is one span, after
-// which all leave.
-func foresee(n *result.KeptNetwork, leaving []int) error {
-	for i := range n.Points {
-		point := &n.Points[i]
-		var err error
-		if point.OracleOff, err = bound(&n.CostsOff, make([]int, len(leaving)), *point); err != nil {
-			return err
-		}
-		if point.OracleOn, err = bound(&n.CostsOn, leaving, *point); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // bound is the oracle's time per sample.

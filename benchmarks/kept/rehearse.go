@@ -69,12 +69,13 @@ func (r *rehearsal) pass(segment, bucket int) {
 	}
 }
 
-// rehearse fills in how long the scheduler takes for the points of n where batches take their measured times.
-func (p *plan) rehearse(ctx context.Context, n *result.KeptNetwork, left []int) (err error) {
-	r := &rehearsal{costs: &n.CostsOn, workers: n.Workers, left: left}
+// rehearse returns the ms per sample that the scheduler takes for samples that arrive as point says, where batches take the
+// times of costs.
+func rehearse(ctx context.Context, costs *oracle.Costs, workers int, left []int, point result.KeptPoint) (ms float64, err error) {
+	r := &rehearsal{costs: costs, workers: workers, left: left}
 	s, err := schedule.New(r, 0)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.Close(context.WithoutCancel(ctx))) }()
 	depths := r.Depths()
@@ -82,27 +83,22 @@ func (p *plan) rehearse(ctx context.Context, n *result.KeptNetwork, left []int) 
 	policy.Thresholds = slices.Repeat([]exit.Threshold{1}, len(policy.Exits))
 	rule, err := schedule.NewRule(policy, depths, 0, depths[len(depths)-1])
 	if err != nil {
-		return err
+		return 0, err
 	}
-	whole := eval.Candidate{Name: "rehearsal", Compiled: func() int { return 0 }, Predict: func(ctx context.Context, from, to int) error {
+	candidate, batch := eval.Candidate{Name: "rehearsal", Compiled: func() int { return 0 }, Predict: func(ctx context.Context, from, to int) error {
 		var jobs []schedule.Job[int]
 		for sample := from; sample < to; sample++ {
 			jobs = append(jobs, schedule.Job[int]{State: sample, Rule: rule})
 		}
 		return s.Do(ctx, jobs, func(int, schedule.Result[int]) {})
-	}}
-	for i := range n.Points {
-		point := &n.Points[i]
-		candidate, batch := whole, point.Batch
-		if point.Callers > 0 {
-			candidate, batch = stream(whole, point.Callers), len(left)
-		}
-		timings, err := eval.Latency(ctx, []eval.Candidate{candidate},
-			eval.LatencyOptions{Samples: len(left), Batches: []int{batch}, Repetitions: p.repetitions})
-		if err != nil {
-			return err
-		}
-		point.RuleOn = timings[0][0].MS.Median
+	}}, point.Batch
+	if point.Callers > 0 {
+		candidate, batch = stream(candidate, point.Callers), len(left)
 	}
-	return nil
+	timings, err := eval.Latency(ctx, []eval.Candidate{candidate},
+		eval.LatencyOptions{Samples: len(left), Batches: []int{batch}, Repetitions: 1})
+	if err != nil {
+		return 0, err
+	}
+	return timings[0][0].MS.Median, nil
 }

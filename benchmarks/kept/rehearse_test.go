@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -16,22 +17,21 @@ func TestRehearse(t *testing.T) {
 		{{.3, .4, .7}, {.5, .7, 1.1}, {.2, .2, .4}},
 	}}
 	left := []int{0, 2, 1, 0, 0, 2, 1, 2, 0, 1, 0, 0}
-	n := result.KeptNetwork{Workers: 2, CostsOn: costs, CostsOff: costs, Points: []result.KeptPoint{{Batch: 1}, {Batch: 4}, {Callers: 6}}}
-	if err := foresee(&n, left); err != nil {
-		t.Fatal(err)
-	}
-	p := plan{repetitions: 3}
-	if err := p.rehearse(t.Context(), &n, left); err != nil {
-		t.Fatal(err)
-	}
 	alone := (6*.2 + 3*(.2+.4) + 3*(.2+.4+.1)) / 12
-	for i, point := range n.Points {
-		least := point.OracleOn
-		if point.Batch == 1 {
-			least = alone
+	for _, point := range []result.KeptPoint{{Batch: 1}, {Batch: 4}, {Callers: 6}} {
+		least, err := bound(&costs, left, point)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if !(point.RuleOn >= least*(1-1e-9)) {
-			t.Errorf("point %d: the rule takes %v ms a sample, the least is %v", i, point.RuleOn, least)
+		if point.Batch == 1 && math.Abs(least-alone) > 1e-12 {
+			t.Errorf("alone a sample takes %v ms at least, want %v", least, alone)
+		}
+		took, err := rehearse(t.Context(), &costs, 2, left, point)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !(took >= least*(1-1e-9)) {
+			t.Errorf("%+v: the rule takes %v ms a sample, the least is %v", point, took, least)
 		}
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/layarun/layarun/eval"
 )
 
-// A round times every bucket for as long as slice, and for two passes at least.
+// A round times every bucket for as long as slice, and for some passes at least.
 const (
-	slice  = 50 * time.Millisecond
-	passes = 2
+	slice  = 10 * time.Millisecond
+	passes = 3
 )
 
 // The forms in which a network is run.
@@ -36,7 +36,7 @@ type stages struct {
 	widths  []int
 	spans   [2][]span // by form
 	next    atomic.Int64
-	ms      [2][][][][]float64 // [form][width][span][bucket][call]
+	rounds  [2][]*oracle.Costs // [form][round]
 }
 
 func newStages(w *workload.Workload, device *compile.Device) (*stages, error) {
@@ -57,15 +57,6 @@ func newStages(w *workload.Workload, device *compile.Device) (*stages, error) {
 			first = i + 1
 		}
 	}
-	for form, spans := range s.spans {
-		for range s.widths {
-			times := make([][][]float64, len(spans))
-			for i := range times {
-				times[i] = make([][]float64, len(e.Buckets()[0]))
-			}
-			s.ms[form] = append(s.ms[form], times)
-		}
-	}
 	return s, nil
 }
 
@@ -80,23 +71,37 @@ func (s *stages) depths() []int {
 
 // round times every bucket in both forms.
 func (s *stages) round() error {
-	for form := range s.ms {
-		for width, n := range s.widths {
-			for b := range s.engine.Buckets()[0] {
-				if err := s.beside(form, width, n, b); err != nil {
+	for form := range s.rounds {
+		c := &oracle.Costs{Buckets: s.engine.Buckets()[0], Widths: s.widths}
+		for _, n := range s.widths {
+			times := make([][]float64, len(s.spans[form])) // [span][bucket]
+			for b := range c.Buckets {
+				spans, err := s.beside(form, n, b)
+				if err != nil {
 					return err
 				}
+				for i, ms := range spans {
+					times[i] = append(times[i], ms)
+				}
 			}
+			c.Times = append(c.Times, times)
 		}
+		if err := c.Validate(); err != nil {
+			return err
+		}
+		s.rounds[form] = append(s.rounds[form], c)
 	}
 	return nil
 }
 
+// latest are the times of the last round.
+func (s *stages) latest(form int) *oracle.Costs { return s.rounds[form][len(s.rounds[form])-1] }
+
 // beside lets n goroutines take batches of one bucket through the network until each has done its share; what they do
-// after that keeps the others company and is not counted.
-func (s *stages) beside(form, width, n, bucket int) error {
+// after that keeps the others company and is not counted. It returns the median ms of every span.
+func (s *stages) beside(form, n, bucket int) ([]float64, error) {
 	if _, err := s.pass(form, bucket); err != nil { // compiles
-		return err
+		return nil, err
 	}
 	var busy atomic.Int64
 	busy.Store(int64(n))
@@ -123,16 +128,26 @@ func (s *stages) beside(form, width, n, bucket int) error {
 	}
 	all.Wait()
 	if err := errors.Join(faults...); err != nil {
-		return err
+		return nil, err
 	}
-	for _, own := range times {
-		for _, ms := range own {
-			for i, t := range ms {
-				s.ms[form][width][i][bucket] = append(s.ms[form][width][i][bucket], t)
-			}
+	return medians(slices.Concat(times...))
+}
+
+// medians are those of each column.
+func medians(rows [][]float64) ([]float64, error) {
+	var all []float64
+	for i := range rows[0] {
+		var column []float64
+		for _, row := range rows {
+			column = append(column, row[i])
 		}
+		spread, err := eval.NewSpread(column)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, spread.Median)
 	}
-	return nil
+	return all, nil
 }
 
 // pass takes one batch through all spans and returns the ms of each.
@@ -156,19 +171,19 @@ func (s *stages) pass(form, bucket int) ([]float64, error) {
 	return ms, nil
 }
 
-// costs are the medians of all rounds.
-func (s *stages) costs(form int) (oracle.Costs, error) {
-	c := oracle.Costs{Buckets: s.engine.Buckets()[0], Widths: s.widths}
-	for _, spans := range s.ms[form] {
+// median are the medians of all rounds.
+func median(rounds []*oracle.Costs) (oracle.Costs, error) {
+	c := oracle.Costs{Buckets: rounds[0].Buckets, Widths: rounds[0].Widths}
+	for width, spans := range rounds[0].Times {
 		var times [][]float64
-		for _, buckets := range spans {
-			var row []float64
-			for _, calls := range buckets {
-				spread, err := eval.NewSpread(calls)
-				if err != nil {
-					return c, err
-				}
-				row = append(row, spread.Median)
+		for span := range spans {
+			var rows [][]float64
+			for _, round := range rounds {
+				rows = append(rows, round.Times[width][span])
+			}
+			row, err := medians(rows)
+			if err != nil {
+				return c, err
 			}
 			times = append(times, row)
 		}

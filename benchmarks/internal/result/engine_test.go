@@ -20,8 +20,10 @@ func kept() *result.Kept {
 	return &result.Kept{Schema: result.KeptSchema, Repetitions: 1, Networks: []result.KeptNetwork{{
 		Name: "net", About: "a network", Samples: 4, Workers: 1, Exits: []int{0, 3}, Shares: []float64{.25, .75}, MACs: 2, CostsOff: costs, CostsOn: costs,
 		Points: []result.KeptPoint{
-			{Batch: 8, Off: about(4), On: about(2), Saving: about(2), OracleOff: 3, OracleOn: 1.5, RuleOn: 1.6},
-			{Callers: 32, Off: about(4), On: about(2), Saving: about(2), OracleOff: 4, OracleOn: 1, RuleOn: 1.25},
+			{Batch: 8, Off: about(4), On: about(2), Saving: about(2), OracleOff: about(3), OracleOn: about(1.5), OracleSaving: about(2),
+				RuleOn: about(1.6), Kept: about(.75), ByRule: about(.9375), InRunning: about(.8)},
+			{Callers: 32, Off: about(4), On: about(2), Saving: about(2), OracleOff: about(4), OracleOn: about(1), OracleSaving: about(4),
+				RuleOn: about(1.25), Kept: about(.5), ByRule: about(.8), InRunning: about(.625)},
 		},
 		Same: &result.Same{Samples: 4, Bound: 1e-4, Difference: 1e-6, Ways: []result.SameWay{{Way: "batches of 8", Answers: 8, Exits: 1}}},
 	}}}
@@ -62,8 +64,8 @@ func TestEngineSections(t *testing.T) {
 	}
 	text := c.Markdown()
 	for _, want := range append(titles,
-		"| batches of 8 | 4.000 | 2.000 | 2.00× | 2.00–2.00 | 2.00× | 3.000 | 1.500 | 2.00× | 1.600 | 75 % | 94 % | 80 % |", // 1.5 of 2, of 1.6, 1.6 of 2
-		"| one by one, 32 callers | 4.000 | 2.000 | 2.00× | 2.00–2.00 | 2.00× | 4.000 | 1.000 | 4.00× | 1.250 | 50 % | 80 % | 62 % |",
+		"| batches of 8 | 4.000 | 2.000 | 2.00× (2.00–2.00) | 2.00× | 1.500 | 2.00× | 1.600 | 75 % | 75–75 | 94 % | 80 % |",
+		"| one by one, 32 callers | 4.000 | 2.000 | 2.00× (2.00–2.00) | 2.00× | 1.000 | 4.00× | 1.250 | 50 % | 50–50 | 80 % | 62 % |",
 		"25 % at 0, 75 % at 3", "| batches of 8 | 8 | 1 | 0 | 0 |",
 		"| batch 8 | 2.000 | 1.500 | 1.520 | 1.600 | +6.7 % |", // 1.6 over 1.5
 		"| 2 workers, 1 callers, 32 samples a call | 0.46 |", "| 8 | 5908 |", "| Go heap | 1.0 | +0.00 | +10.0 % | no |",
