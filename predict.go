@@ -88,31 +88,14 @@ func (r *Runtime) Predict(ctx context.Context, q Request) ([]Answer, error) {
 	deliver := func(i int, result schedule.Result[*compile.Sample]) {
 		answers[i] = r.answer(q, gate, result)
 	}
-	if err := r.submit(ctx, q.NoWait, jobs, deliver); err != nil {
+	do := r.scheduler.Do
+	if q.NoWait {
+		do = r.scheduler.TryDo
+	}
+	if err := do(ctx, jobs, deliver); err != nil {
 		return nil, err
 	}
 	return answers, nil
-}
-
-// submit hands in the jobs and waits for all of them.
-func (r *Runtime) submit(ctx context.Context, noWait bool, jobs []schedule.Job[*compile.Sample],
-	deliver func(int, schedule.Result[*compile.Sample])) error {
-	if !noWait {
-		return r.scheduler.Do(ctx, jobs, deliver)
-	}
-	left := len(jobs)
-	done := make(chan struct{})
-	err := r.scheduler.TrySubmit(ctx, jobs, func(i int, result schedule.Result[*compile.Sample]) {
-		deliver(i, result) // on the worker's goroutine, one at a time
-		if left--; left == 0 {
-			close(done)
-		}
-	})
-	if err != nil || len(jobs) == 0 {
-		return err
-	}
-	<-done
-	return ctx.Err()
 }
 
 // rule is when the request's samples leave, and the gate whose score is their confidence.

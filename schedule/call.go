@@ -11,6 +11,8 @@ type call[S any] struct {
 	ctx     context.Context
 	mu      sync.Mutex // held while deliver runs
 	deliver func(i int, r Result[S])
+	lends   bool // who waits for the call may run batches until it has ended
+	works   bool // and does
 	// left counts the jobs without a delivery, and one more until the submission has ended.
 	left  atomic.Int64
 	ended chan struct{} // closed when left reaches 0; nil if nobody waits for that
@@ -28,6 +30,12 @@ func (s *Scheduler[S]) newCall(ctx context.Context, jobs int, deliver func(i int
 		c.stop = context.AfterFunc(ctx, func() { s.sweepDue.Store(true) })
 	}
 	return c
+}
+
+// wait says that somebody waits for the call to end.
+func (c *call[S]) wait() {
+	c.ended = make(chan struct{})
+	c.lends = c.left.Load() == 1+1
 }
 
 // done counts n jobs as dealt with.

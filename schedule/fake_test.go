@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/layarun/layarun/exit"
 )
@@ -30,6 +31,8 @@ type fake struct {
 	// started is called when a batch starts.
 	started func(first, last int, batch []*state)
 
+	tasks atomic.Int32 // workers that Go has started
+
 	mu     sync.Mutex
 	live   int // states that are not gone
 	faults []string
@@ -38,7 +41,7 @@ type fake struct {
 func (f *fake) Depths() []int    { return f.depths }
 func (f *fake) Buckets() [][]int { return f.buckets }
 func (f *fake) Workers() int     { return max(f.workers, 1) }
-func (f *fake) Go(task func())   { go task() }
+func (f *fake) Go(task func())   { f.tasks.Add(1); go task() }
 
 func (f *fake) enter(id string, lane int, scores ...float64) *state {
 	f.mu.Lock()

@@ -151,8 +151,15 @@ func (m *machine) submit(t *rapid.T) {
 		call.members = append(call.members, s)
 		jobs = append(jobs, schedule.Job[*state]{State: m.net.enter(s.id, s.lane, s.scores...), Lane: s.lane, Rule: compiled, Deadline: s.deadline})
 	}
-	err = m.sched.TrySubmit(ctx, jobs, func(i int, r schedule.Result[*state]) { m.deliver(call.members[i].id, r) })
+	ended := make(chan error, 1)
+	go func() {
+		ended <- m.sched.TryDo(ctx, jobs, func(i int, r schedule.Result[*state]) { m.deliver(call.members[i].id, r) })
+	}()
 	synctest.Wait()
+	select {
+	case err = <-ended: // refused: what got in is held up
+	default:
+	}
 	if fits := m.inside()+len(jobs) <= m.capacity; fits != (err == nil) || !fits && !errors.Is(err, schedule.ErrFull) {
 		t.Fatalf("%d inside, %d more, capacity %d: got error %v", m.inside(), len(jobs), m.capacity, err)
 	}

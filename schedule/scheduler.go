@@ -25,6 +25,7 @@ type Scheduler[S any] struct {
 	room     *semaphore.Weighted // a unit per sample inside; hands out in the order of asking
 	sweepDue atomic.Bool         // a context ended, or Close gave up waiting
 	turns    sync.Pool           // of *turn[S]
+	task     func()              // what a worker does
 	stopped  chan struct{}       // closed when nothing is admitted any more and no worker is left
 
 	mu     sync.Mutex
@@ -78,6 +79,7 @@ func New[S any](segments Segments[S], capacity int) (*Scheduler[S], error) {
 	}
 	s.room = semaphore.NewWeighted(int64(s.capacity))
 	s.turns.New = func() any { return new(turn[S]) }
+	s.task = func() { s.work(nil) }
 	return s, nil
 }
 
@@ -101,33 +103,46 @@ func (s *Scheduler[S]) Submit(ctx context.Context, jobs []Job[S], deliver func(i
 	return s.admit(s.newCall(ctx, len(jobs), deliver), jobs)
 }
 
-// TrySubmit is Submit without waiting: it hands in all jobs or, with ErrFull or ErrClosed, none.
-func (s *Scheduler[S]) TrySubmit(ctx context.Context, jobs []Job[S], deliver func(i int, r Result[S])) error {
-	if !s.room.TryAcquire(int64(len(jobs))) {
-		return fmt.Errorf("%w: no room for %d more samples, capacity is %d", ErrFull, len(jobs), s.capacity)
-	}
-	c := s.newCall(ctx, len(jobs), deliver)
-	if err := s.push(c, 0, jobs); err != nil {
-		c.done(1 + len(jobs))
-		return err
-	}
-	c.done(1)
-	return nil
-}
-
 // Do hands in jobs and returns when deliver has been called for each; see Submit for deliver. There may be more jobs
 // than there is room. When ctx ends or the scheduler is closed, the rest are delivered with that error and Do returns
 // it. Other errors are in the results only. All states are released.
+//
+// Who asks for one sample while a worker is free is that worker until the sample has its answer: its own goroutine runs the
+// batches, and nobody has to be woken.
 func (s *Scheduler[S]) Do(ctx context.Context, jobs []Job[S], deliver func(i int, r Result[S])) error {
 	c := s.newCall(ctx, len(jobs), deliver)
-	c.ended = make(chan struct{})
+	c.wait()
 	n, err := s.admit(c, jobs)
-	<-c.ended
+	s.await(c)
 	for i := n; i < len(jobs); i++ {
 		s.segments.Release(jobs[i].State)
 		deliver(i, Result[S]{Err: err})
 	}
 	return cmp.Or(err, c.dropped)
+}
+
+// TryDo is Do without waiting for room: with ErrFull or ErrClosed nothing is delivered, and all states are still the caller's.
+func (s *Scheduler[S]) TryDo(ctx context.Context, jobs []Job[S], deliver func(i int, r Result[S])) error {
+	if !s.room.TryAcquire(int64(len(jobs))) {
+		return fmt.Errorf("%w: no room for %d more samples, capacity is %d", ErrFull, len(jobs), s.capacity)
+	}
+	c := s.newCall(ctx, len(jobs), deliver)
+	c.wait()
+	if err := s.push(c, 0, jobs); err != nil {
+		c.done(1 + len(jobs))
+		return err
+	}
+	c.done(1)
+	s.await(c)
+	return c.dropped
+}
+
+// await returns when the call has ended, and works for it where it can.
+func (s *Scheduler[S]) await(c *call[S]) {
+	if c.works {
+		s.work(c)
+	}
+	<-c.ended
 }
 
 // Close ends the scheduler: from now on nothing is admitted. It waits until all samples inside are answered; when ctx
@@ -191,6 +206,11 @@ func (s *Scheduler[S]) push(c *call[S], first int, jobs []Job[S]) error {
 		s.expire(job.Deadline)
 	}
 	s.stats.In += int64(len(jobs))
+	if c.lends && s.active < s.workers {
+		s.active++
+		c.works = true
+		return nil
+	}
 	s.start()
 	return nil
 }

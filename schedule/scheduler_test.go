@@ -141,6 +141,53 @@ func TestDoCancelledInside(t *testing.T) {
 	})
 }
 
+// Who asks for one sample runs it without waking anybody, and leaves others to others: its call ends with its own answer.
+func TestCallerWorks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := &fake{depths: []int{0, 3}, buckets: [][]int{{1, 2}}, finish: make(chan error)}
+		s := start(t, net, 0)
+		rule, err := schedule.NewRule(sure(1, 0, 3), net.depths, 0, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		do := func(names ...string) chan error {
+			var jobs []schedule.Job[*state]
+			for _, name := range names {
+				jobs = append(jobs, schedule.Job[*state]{State: net.enter(name, 0, 0, 1), Rule: rule})
+			}
+			done := make(chan error, 1)
+			go func() { done <- s.Do(t.Context(), jobs, func(int, schedule.Result[*state]) {}) }()
+			synctest.Wait()
+			return done
+		}
+		alone := do("a")
+		if n := net.tasks.Load(); n != 0 {
+			t.Errorf("%d workers were started for one sample, want none", n)
+		}
+		others := do("b", "c")
+		for range 2 + 1 { // both segments of a, and the first of the others between them or after
+			net.finish <- nil
+			synctest.Wait()
+		}
+		if n := net.tasks.Load(); n != 1 {
+			t.Errorf("%d workers were started, want one, for who asked for two samples", n)
+		}
+		select {
+		case err := <-alone:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("a call has not ended though its sample has its answer")
+		}
+		net.finish <- nil
+		if err := <-others; err != nil {
+			t.Error(err)
+		}
+		finished(t, s, net)
+	})
+}
+
 func TestAfterClose(t *testing.T) {
 	net := &fake{depths: []int{3}, buckets: [][]int{{1}}}
 	s := start(t, net, 0)
@@ -156,8 +203,8 @@ func TestAfterClose(t *testing.T) {
 	if n, err := s.Submit(t.Context(), job, never); n != 0 || !errors.Is(err, schedule.ErrClosed) {
 		t.Errorf("Submit: %d, %v", n, err)
 	}
-	if err := s.TrySubmit(t.Context(), job, never); !errors.Is(err, schedule.ErrClosed) {
-		t.Error("TrySubmit:", err)
+	if err := s.TryDo(t.Context(), job, never); !errors.Is(err, schedule.ErrClosed) {
+		t.Error("TryDo:", err)
 	}
 	var got error
 	if err := s.Do(t.Context(), job, func(_ int, r schedule.Result[*state]) { got = r.Err }); err != got || !errors.Is(err, schedule.ErrClosed) {

@@ -28,14 +28,14 @@ type delivery[S any] struct {
 func (s *Scheduler[S]) start() {
 	if s.active < s.workers && s.queues.any() {
 		s.active++
-		s.segments.Go(s.work)
+		s.segments.Go(s.task)
 	}
 }
 
-// work runs batches until nothing waits.
-func (s *Scheduler[S]) work() {
+// work runs batches until nothing waits or the call for which it is done, if there is one, has ended.
+func (s *Scheduler[S]) work(c *call[S]) {
 	t := s.turns.Get().(*turn[S])
-	for s.next(t) {
+	for (c == nil || c.left.Load() > 0) && s.next(t) {
 		s.deliver(t)
 		if len(t.batch) > 0 {
 			s.run(t)
@@ -43,24 +43,23 @@ func (s *Scheduler[S]) work() {
 		}
 	}
 	s.turns.Put(t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.active--
+	s.start() // where something has come meanwhile, or is left
+	if s.closed && s.active == 0 {
+		close(s.stopped)
+	}
 }
 
-// next finds something to do: samples to drop, a batch to run, or both. If there is nothing it returns false, and the worker has
-// ended.
+// next finds something to do: samples to drop, a batch to run, or both. It returns false if there is nothing.
 func (s *Scheduler[S]) next(t *turn[S]) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
 	s.sweep(t, now)
 	s.take(t, now)
-	if len(t.batch) > 0 || len(t.out) > 0 {
-		return true
-	}
-	s.active--
-	if s.closed && s.active == 0 {
-		close(s.stopped)
-	}
-	return false
+	return len(t.batch) > 0 || len(t.out) > 0
 }
 
 // now is the time, if it matters to anyone.
