@@ -27,7 +27,7 @@ test: ## run the tests; needs no network, data or accelerator
 
 race: ## run the plain-Go packages and native kernels under the race detector
 	$(GO) test -race $(PLAIN)
-	$(GO) test -race -run 'Split|Close' ./internal/kernel
+	$(GO) test -race -run 'Split|Go|Task|Close' ./internal/kernel
 	$(GO) test -race -run TestNative ./compile
 
 lint: ## vet, staticcheck and gofmt

@@ -194,6 +194,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{v, layarun.Request{Values: spoilt}, "sample 1, value 2 is NaN, want a finite number"},
 		{v, layarun.Request{Values: []float32{1, 2, 3, 4, float32(math.Inf(-1))}}, "sample 0, value 4 is -Inf"},
+		{v, layarun.Request{Values: []float32{math.MaxFloat32, -math.MaxFloat32, 1e-45, float32(math.Inf(1)), 0}}, "sample 0, value 3 is +Inf"},
 		{v, layarun.Request{Values: make([]float32, 7)}, "7 values are not a whole number of samples of 5"},
 		{v, layarun.Request{Texts: []string{"a"}}, "text 0: "},
 		{v, layarun.Request{Tokens: [][]int32{{1}}}, "sample 0: "},

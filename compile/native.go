@@ -18,8 +18,9 @@ import (
 // compiles nothing, pads no batch and moves no rows: every sample has its state for itself.
 type native struct {
 	team   *kernel.Team
-	cores  sync.Pool // of *core
-	stages []stage   // by segment
+	split  layer.Split // the team's
+	cores  sync.Pool   // of *core
+	stages []stage     // by segment
 	start  layer.Parts
 }
 
@@ -72,6 +73,7 @@ func newNative(n *Network, weights layer.Weights, cores int) (_ *native, missing
 		return nil, p.missing, p.err
 	}
 	e.team = kernel.NewTeam(cores)
+	e.split = e.team.Split
 	e.cores.New = func() any { return new(core) }
 	return e, "", nil
 }
@@ -107,18 +109,22 @@ func (p *packer) pack(op layer.Op, in []layer.Spec) layer.Kernel {
 	return k
 }
 
-// held are parts of one sample in a buffer that is used again.
+// held are parts of one sample in memory that is used again.
 type held struct {
 	layer.Parts
 	buffer *[]float32
 }
 
-func hold(specs []layer.Spec, length int) held {
+// spare are those that nobody holds.
+var spare = sync.Pool{New: func() any { return new(held) }}
+
+func hold(specs []layer.Spec, length int) *held {
 	size := 0
 	for _, s := range specs {
 		size += s.Size(length)
 	}
-	h := held{buffer: kernel.Borrow(size)}
+	h := spare.Get().(*held)
+	h.buffer = kernel.Borrow(size)
 	rest := *h.buffer
 	for _, s := range specs {
 		part := s.Size(length)
@@ -128,27 +134,44 @@ func hold(specs []layer.Spec, length int) held {
 	return h
 }
 
-// drop gives the memory back. It may be called twice.
+// drop gives the memory back, if there is any.
 func (h *held) drop() {
-	if h.buffer != nil {
-		kernel.Return(h.buffer)
+	if h == nil {
+		return
 	}
-	*h = held{}
+	kernel.Return(h.buffer)
+	h.buffer, h.Parts = nil, h.Parts[:0]
+	spare.Put(h)
 }
 
-// apply runs a kernel on parts of the samples.
-func (n *native) apply(k layer.Kernel, specs []layer.Spec, samples []*Sample, in []layer.Parts) []held {
-	results, out := make([]held, len(in)), make([]layer.Parts, len(in))
-	for i, s := range samples {
-		results[i] = hold(specs, s.length)
-		out[i] = results[i].Parts
+// core is what a worker has on its core: the pool hands out what was last given back there.
+type core struct {
+	yielded time.Time
+	in, out []layer.Parts // of the kernel that runs, by sample
+	joined  [][]float32   // parts from two places
+	results []*held       // of the kernel that ran, by sample
+	taps    []*held
+}
+
+// clear lets go of what others own.
+func (c *core) clear() {
+	clear(c.in)
+	clear(c.out)
+	clear(c.joined)
+	clear(c.results)
+	clear(c.taps)
+}
+
+// apply runs a kernel on c.in, the parts of the samples, and returns what it computes, in the memory of results.
+func (n *native) apply(c *core, k layer.Kernel, specs []layer.Spec, samples []*Sample, results []*held) []*held {
+	results, c.out = results[:0], c.out[:0]
+	for _, s := range samples {
+		h := hold(specs, s.length)
+		results, c.out = append(results, h), append(c.out, h.Parts)
 	}
-	k.Run(n.team.Split, out, in)
+	k.Run(n.split, c.out, c.in)
 	return results
 }
-
-// core is what is known of the core that a worker has: the pool hands out what was last given back there.
-type core struct{ yielded time.Time }
 
 // turn is how long a core computes before it lets others run, whoever waits for an answer or has a request; Go would not stop
 // a worker for 10 ms. Every time it may go on on another core, whose cache has nothing of what it works on.
@@ -160,9 +183,9 @@ func (n *native) run(first, last int, samples []*Sample, answers bool) []exit.Sc
 	n.team.Begin()
 	defer n.team.End()
 	scores := make([]exit.Scores, len(samples))
-	parts := make([]layer.Parts, len(samples))
 	core := n.cores.Get().(*core)
 	defer n.cores.Put(core)
+	defer core.clear()
 	for at := first; at <= last; at++ {
 		if time.Since(core.yielded) > turn {
 			core.yielded = time.Now()
@@ -170,48 +193,56 @@ func (n *native) run(first, last int, samples []*Sample, answers bool) []exit.Sc
 		}
 		st := n.stages[at]
 		for i, k := range st.blocks {
+			core.in = core.in[:0]
+			for _, s := range samples {
+				core.in = append(core.in, before(s))
+			}
+			core.results = n.apply(core, k, st.states[i], samples, core.results)
 			for j, s := range samples {
-				parts[j] = before(s)
-			}
-			for j, state := range n.apply(k, st.states[i], samples, parts) {
-				samples[j].state.drop()
-				samples[j].state, samples[j].values, samples[j].tokens = state, nil, nil
+				s.state.drop()
+				s.state, s.values, s.tokens = core.results[j], nil, nil
 			}
 		}
-		for j, s := range samples {
-			parts[j] = s.state.Parts
+		core.in = core.in[:0]
+		for _, s := range samples {
+			core.in = append(core.in, s.state.Parts)
 		}
-		taps := n.apply(st.tap, st.tapped, samples, parts)
+		core.taps = n.apply(core, st.tap, st.tapped, samples, core.taps)
+		core.in, core.joined = core.in[:0], core.joined[:0]
 		for j, s := range samples {
 			carry := n.start
 			if at > 0 {
 				carry = s.carry.Parts[:n.stages[at-1].carry]
 			}
-			parts[j] = slices.Concat(carry, taps[j].Parts)
+			from := len(core.joined)
+			core.joined = append(append(core.joined, carry...), core.taps[j].Parts...)
+			core.in = append(core.in, core.joined[from:])
 		}
-		for j, stepped := range n.apply(st.step, st.steps, samples, parts) {
-			taps[j].drop()
-			samples[j].carry.drop()
-			samples[j].carry = stepped
+		core.results = n.apply(core, st.step, st.steps, samples, core.results)
+		for j, s := range samples {
+			core.taps[j].drop()
+			s.carry.drop()
+			s.carry = core.results[j]
 		}
-		var logits []held
-		if st.answer != nil && (answers || at == last) {
-			for j, s := range samples {
-				parts[j] = s.carry.Parts[:st.carry]
+		answered := st.answer != nil && (answers || at == last)
+		if answered {
+			core.in = core.in[:0]
+			for _, s := range samples {
+				core.in = append(core.in, s.carry.Parts[:st.carry])
 			}
-			logits = n.apply(st.answer, st.logits, samples, parts)
+			core.results = n.apply(core, st.answer, st.logits, samples, core.results)
 		}
 		for j, s := range samples {
 			r := report{value: s.carry.Parts[st.carry]}
 			if st.scores {
 				r.score = s.carry.Parts[st.carry+1]
 			}
-			if logits != nil {
-				r.logits, scores[j] = logits[j].Parts[0], exit.ScoresOf(logits[j].Parts[0])
+			if answered {
+				r.logits, scores[j] = core.results[j].Parts[0], exit.ScoresOf(core.results[j].Parts[0])
 			}
 			s.remember(r, true)
-			if logits != nil {
-				logits[j].drop()
+			if answered {
+				core.results[j].drop()
 			}
 		}
 	}
@@ -221,7 +252,7 @@ func (n *native) run(first, last int, samples []*Sample, answers bool) []exit.Sc
 // before is what the next block takes of a sample: its state or, at the stem, its input, ids as numbers.
 func before(s *Sample) layer.Parts {
 	switch {
-	case s.state.Parts != nil:
+	case s.state != nil:
 		return s.state.Parts
 	case s.tokens == nil:
 		return layer.Parts{s.values}

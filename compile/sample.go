@@ -22,7 +22,7 @@ type Sample struct {
 
 	batch        *rows // where its state lies
 	row          int
-	state, carry held // the same, of a sample on native kernels
+	state, carry *held // the same, of a sample on native kernels
 
 	scores []float32   // of the reads passed
 	vals   [][]float32 // z of the reads passed, if kept
@@ -117,6 +117,7 @@ func (e *Engine) Release(s *Sample) {
 	}
 	s.state.drop()
 	s.carry.drop()
+	s.state, s.carry = nil, nil
 }
 
 // remember takes a report into the sample. Scores over depth come one by one (each) or all at once.

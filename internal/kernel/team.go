@@ -19,6 +19,7 @@ type Team struct {
 	waiting atomic.Int32 // tasks
 	mu      sync.Mutex
 	tasks   []func()
+	jobs    sync.Pool // of *job
 	closed  sync.Once
 }
 
@@ -39,11 +40,12 @@ const (
 // job is one call of Split: a share of the pieces for each core that takes part. Shares are runs of pieces, so that of jobs
 // which follow each other each core works on what it has in its cache.
 type job struct {
-	team   *Team
-	each   func(int)
-	shares []share      // the caller's first
-	done   atomic.Int32 // hands that have returned
-	fault  atomic.Value // what a piece panicked with, a string
+	team    *Team
+	each    func(int)
+	shares  []share                // the caller's first
+	offered []*hand                // to whom the others are
+	done    atomic.Int32           // hands that have returned
+	fault   atomic.Pointer[string] // what a piece panicked with
 }
 
 // share is a run of pieces that nobody has begun: the first and, in the upper half, the end.
@@ -59,6 +61,7 @@ const patience = 100 * time.Microsecond
 // NewTeam starts the hands of a team for so many cores. Close ends them.
 func NewTeam(cores int) *Team {
 	t := &Team{}
+	t.jobs.New = func() any { return &job{team: t, shares: make([]share, cores)} }
 	for range cores {
 		t.hands = append(t.hands, &hand{wake: make(chan struct{}, 1)})
 	}
@@ -121,30 +124,34 @@ func (t *Team) Split(pieces int, each func(piece int)) {
 		}
 		return
 	}
-	j := &job{team: t, each: each, shares: make([]share, 1+idle)}
+	j := t.jobs.Get().(*job)
+	j.each, j.shares, j.offered = each, j.shares[:1+idle], j.offered[:0]
+	j.done.Store(0)
 	for i := range j.shares {
 		j.shares[i].job = j
 		j.shares[i].rest.Store(uint64(pieces*i/len(j.shares)) | uint64(pieces*(i+1)/len(j.shares))<<32)
 	}
-	offered := make([]*hand, 0, idle)
 	for _, does := range []int32{looks, sleeps} {
 		for _, h := range t.hands {
-			if len(offered) < idle && h.does.Load() == does && h.share.CompareAndSwap(nil, &j.shares[1+len(offered)]) {
-				offered = append(offered, h)
+			if len(j.offered) < idle && h.does.Load() == does && h.share.CompareAndSwap(nil, &j.shares[1+len(j.offered)]) {
+				j.offered = append(j.offered, h)
 				h.rouse()
 			}
 		}
 	}
 	j.shares[0].run(false)
 	taken := int32(0)
-	for i, h := range offered {
+	for i, h := range j.offered {
 		if !h.share.CompareAndSwap(&j.shares[1+i], nil) {
 			taken++
 		}
 	}
 	await(func() bool { return j.done.Load() >= taken })
-	if fault := j.fault.Load(); fault != nil {
-		panic(fault)
+	fault := j.fault.Swap(nil)
+	j.each = nil
+	t.jobs.Put(j) // no hand knows it any more
+	if fault != nil {
+		panic(*fault)
 	}
 }
 
@@ -154,7 +161,8 @@ func (t *Team) Split(pieces int, each func(piece int)) {
 func (s *share) run(helps bool) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			s.job.fault.Store(fmt.Sprint(fault))
+			text := fmt.Sprint(fault)
+			s.job.fault.Store(&text)
 		}
 	}()
 	for piece := s.take(false); piece >= 0; piece = s.take(false) {
