@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -14,9 +15,11 @@ import (
 // in the way of the other, and a task that is done from waking somebody who helps with what goes on.
 type Team struct {
 	hands   []*hand
-	busy    atomic.Int32 // who is between Begin and End
-	looking atomic.Int32 // hands that look out for something to do
-	waiting atomic.Int32 // tasks
+	busy    atomic.Int32            // who is between Begin and End
+	looking atomic.Int32            // hands that look out for something to do
+	waiting atomic.Int32            // tasks
+	offered atomic.Int32            // shares
+	offers  []atomic.Pointer[share] // to be taken by a hand, or back by whoever offers them
 	mu      sync.Mutex
 	tasks   []func()
 	jobs    sync.Pool // of *job
@@ -25,27 +28,19 @@ type Team struct {
 
 // hand is a goroutine of a team.
 type hand struct {
-	share atomic.Pointer[share] // to be taken by the hand, or back by whoever offers it
-	does  atomic.Int32
-	wake  chan struct{}
+	asleep atomic.Bool // or about to be
+	wake   chan struct{}
 }
-
-// What a hand does.
-const (
-	looks  = int32(iota) // out for something to do, or helps: then it will look again at once
-	works                // at a task
-	sleeps               // or is about to
-)
 
 // job is one call of Split: a share of the pieces for each core that takes part. Shares are runs of pieces, so that of jobs
 // which follow each other each core works on what it has in its cache.
 type job struct {
-	team    *Team
-	each    func(int)
-	shares  []share                // the caller's first
-	offered []*hand                // to whom the others are
-	done    atomic.Int32           // hands that have returned
-	fault   atomic.Pointer[string] // what a piece panicked with
+	team   *Team
+	each   func(int)
+	shares []share                // the caller's first
+	places []int                  // of those of the others that are offered, indices of the team's offers
+	done   atomic.Int32           // hands that have returned
+	fault  atomic.Pointer[string] // what a piece panicked with
 }
 
 // share is a run of pieces that nobody has begun: the first and, in the upper half, the end.
@@ -60,7 +55,7 @@ const patience = 100 * time.Microsecond
 
 // NewTeam starts the hands of a team for so many cores. Close ends them.
 func NewTeam(cores int) *Team {
-	t := &Team{}
+	t := &Team{offers: make([]atomic.Pointer[share], cores-1)}
 	t.jobs.New = func() any { return &job{team: t, shares: make([]share, cores)} }
 	for range cores {
 		t.hands = append(t.hands, &hand{wake: make(chan struct{}, 1)})
@@ -85,12 +80,21 @@ func (t *Team) Go(task func()) {
 	t.mu.Lock()
 	t.tasks = append(t.tasks, task)
 	t.mu.Unlock()
-	if t.waiting.Add(1) <= t.looking.Load() {
-		return
-	}
+	t.waiting.Add(1)
+	t.rouse()
+}
+
+// rouse wakes as many hands as are missing for what there is to do. Any that looks out will do for it: one that was named might be
+// waiting for its turn on a core on which another one looks.
+func (t *Team) rouse() {
+	missing := t.waiting.Load() + t.offered.Load() - t.looking.Load()
 	for _, h := range t.hands {
-		if h.rouse() {
+		if missing <= 0 {
 			return
+		}
+		if h.asleep.CompareAndSwap(true, false) {
+			h.wake <- struct{}{}
+			missing--
 		}
 	}
 }
@@ -125,28 +129,29 @@ func (t *Team) Split(pieces int, each func(piece int)) {
 		return
 	}
 	j := t.jobs.Get().(*job)
-	j.each, j.shares, j.offered = each, j.shares[:1+idle], j.offered[:0]
+	j.each, j.shares, j.places = each, j.shares[:1+idle], j.places[:0]
 	j.done.Store(0)
 	for i := range j.shares {
 		j.shares[i].job = j
 		j.shares[i].rest.Store(uint64(pieces*i/len(j.shares)) | uint64(pieces*(i+1)/len(j.shares))<<32)
 	}
-	for _, does := range []int32{looks, sleeps} {
-		for _, h := range t.hands {
-			if len(j.offered) < idle && h.does.Load() == does && h.share.CompareAndSwap(nil, &j.shares[1+len(j.offered)]) {
-				j.offered = append(j.offered, h)
-				h.rouse()
-			}
+	for place := range t.offers {
+		if len(j.places) < idle && t.offers[place].CompareAndSwap(nil, &j.shares[1+len(j.places)]) {
+			j.places = append(j.places, place)
 		}
 	}
+	t.offered.Add(int32(len(j.places)))
+	t.rouse()
 	j.shares[0].run(false)
 	taken := int32(0)
-	for i, h := range j.offered {
-		if !h.share.CompareAndSwap(&j.shares[1+i], nil) {
+	for i, place := range j.places {
+		if t.offers[place].CompareAndSwap(&j.shares[1+i], nil) {
+			t.offered.Add(-1)
+		} else {
 			taken++
 		}
 	}
-	await(func() bool { return j.done.Load() >= taken })
+	await(math.MaxInt64, func() bool { return j.done.Load() >= taken })
 	fault := j.fault.Swap(nil)
 	j.each = nil
 	t.jobs.Put(j) // no hand knows it any more
@@ -203,30 +208,26 @@ func (s *share) take(last bool) int {
 	}
 }
 
-func (s *share) help() {
-	defer s.job.done.Add(1)
-	s.run(true)
-}
-
-// rouse wakes the hand if it sleeps, and nobody else has woken it.
-func (h *hand) rouse() bool {
-	if !h.does.CompareAndSwap(sleeps, looks) {
-		return false
+// help takes a share that is offered and runs it.
+func (t *Team) help() {
+	for place := range t.offers {
+		if s := t.offers[place].Load(); s != nil && t.offers[place].CompareAndSwap(s, nil) {
+			t.offered.Add(-1)
+			defer s.job.done.Add(1)
+			s.run(true)
+			return
+		}
 	}
-	h.wake <- struct{}{}
-	return true
 }
 
 // serve is what a hand does until its team is closed.
 func (t *Team) serve(h *hand) {
 	for t.look(h) {
 		if task := t.next(); task != nil {
-			h.does.Store(works)
 			task()
-			h.does.Store(looks)
 			runtime.Gosched() // to whom it answered
-		} else if s := h.share.Load(); s != nil && h.share.CompareAndSwap(s, nil) {
-			s.help()
+		} else {
+			t.help()
 		}
 	}
 }
@@ -234,34 +235,39 @@ func (t *Team) serve(h *hand) {
 // look waits until there may be something to do, awake for as long as its patience lasts. It returns false when the team is
 // closed.
 func (t *Team) look(h *hand) bool {
-	some := func() bool { return t.waiting.Load() > 0 || h.share.Load() != nil }
+	some := func() bool { return t.waiting.Load() > 0 || t.offered.Load() > 0 }
 	t.looking.Add(1)
-	start := time.Now()
-	await(func() bool { return some() || time.Since(start) > patience })
+	await(patience, some)
 	t.looking.Add(-1)
 	if some() {
 		return true
 	}
-	h.does.Store(sleeps)
-	if some() && h.does.CompareAndSwap(sleeps, looks) {
+	h.asleep.Store(true)
+	if some() && h.asleep.CompareAndSwap(true, false) {
 		return true
 	}
 	_, open := <-h.wake
 	return open
 }
 
-// steps is how often await looks before it lets others run: for about 10 µs. To give way at every look moves goroutines from
-// thread to thread, which takes longer than what is waited for.
-const steps = 200
+// moment is how long await looks before it lets others run. To give way at every look moves goroutines from thread to thread,
+// which takes longer than what is waited for.
+const moment = 10 * time.Microsecond
 
-// await looks until something has come about.
-func await(come func() bool) {
-	for {
-		for range steps {
-			if come() {
-				return
-			}
+// await looks until something has come about, or for as long as its patience lasts; then it returns false.
+func await(patience time.Duration, come func() bool) bool {
+	start := time.Now()
+	for until := moment; ; {
+		if come() {
+			return true
 		}
-		runtime.Gosched()
+		passed := time.Since(start)
+		if passed > patience {
+			return false
+		}
+		if passed > until {
+			runtime.Gosched()
+			until = time.Since(start) + moment
+		}
 	}
 }
