@@ -15,7 +15,7 @@ import (
 // Engine runs a network's segments, on native kernels or on one backend. There weights are graph parameters, and an
 // executable is kept per signature, batch bucket and length bucket, so equal segments share it.
 //
-// Run, Compile and Executables may be called from several goroutines.
+// Run, Go, Compile and Executables may be called from several goroutines.
 type Engine struct {
 	network *Network
 	backend compute.Backend
@@ -240,8 +240,8 @@ func (e *Engine) Note() string { return e.note }
 // Workers is how many calls of Run can run side by side to advantage.
 func (e *Engine) Workers() int { return e.workers }
 
-// Go runs a task, which may call Run, on another goroutine: on native kernels one of as many as there are cores, which compute
-// whatever is computed there.
+// Go runs a task, which may call Run, on another goroutine: on native kernels one of as many as there are cores, which help
+// whoever runs something when they have no task.
 func (e *Engine) Go(task func()) {
 	if e.native != nil {
 		e.native.team.Go(task)

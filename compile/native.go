@@ -140,6 +140,7 @@ func (h *held) drop() {
 		return
 	}
 	kernel.Return(h.buffer)
+	clear(h.Parts)
 	h.buffer, h.Parts = nil, h.Parts[:0]
 	spare.Put(h)
 }
@@ -183,54 +184,54 @@ func (n *native) run(first, last int, samples []*Sample, answers bool) []exit.Sc
 	n.team.Begin()
 	defer n.team.End()
 	scores := make([]exit.Scores, len(samples))
-	core := n.cores.Get().(*core)
-	defer n.cores.Put(core)
-	defer core.clear()
+	c := n.cores.Get().(*core)
+	defer n.cores.Put(c)
+	defer c.clear()
 	for at := first; at <= last; at++ {
-		if time.Since(core.yielded) > turn {
-			core.yielded = time.Now()
+		if time.Since(c.yielded) > turn {
+			c.yielded = time.Now()
 			runtime.Gosched()
 		}
 		st := n.stages[at]
 		for i, k := range st.blocks {
-			core.in = core.in[:0]
+			c.in = c.in[:0]
 			for _, s := range samples {
-				core.in = append(core.in, before(s))
+				c.in = append(c.in, before(s))
 			}
-			core.results = n.apply(core, k, st.states[i], samples, core.results)
+			c.results = n.apply(c, k, st.states[i], samples, c.results)
 			for j, s := range samples {
 				s.state.drop()
-				s.state, s.values, s.tokens = core.results[j], nil, nil
+				s.state, s.values, s.tokens = c.results[j], nil, nil
 			}
 		}
-		core.in = core.in[:0]
+		c.in = c.in[:0]
 		for _, s := range samples {
-			core.in = append(core.in, s.state.Parts)
+			c.in = append(c.in, s.state.Parts)
 		}
-		core.taps = n.apply(core, st.tap, st.tapped, samples, core.taps)
-		core.in, core.joined = core.in[:0], core.joined[:0]
+		c.taps = n.apply(c, st.tap, st.tapped, samples, c.taps)
+		c.in, c.joined = c.in[:0], c.joined[:0]
 		for j, s := range samples {
 			carry := n.start
 			if at > 0 {
 				carry = s.carry.Parts[:n.stages[at-1].carry]
 			}
-			from := len(core.joined)
-			core.joined = append(append(core.joined, carry...), core.taps[j].Parts...)
-			core.in = append(core.in, core.joined[from:])
+			from := len(c.joined)
+			c.joined = append(append(c.joined, carry...), c.taps[j].Parts...)
+			c.in = append(c.in, c.joined[from:len(c.joined):len(c.joined)])
 		}
-		core.results = n.apply(core, st.step, st.steps, samples, core.results)
+		c.results = n.apply(c, st.step, st.steps, samples, c.results)
 		for j, s := range samples {
-			core.taps[j].drop()
+			c.taps[j].drop()
 			s.carry.drop()
-			s.carry = core.results[j]
+			s.carry = c.results[j]
 		}
 		answered := st.answer != nil && (answers || at == last)
 		if answered {
-			core.in = core.in[:0]
+			c.in = c.in[:0]
 			for _, s := range samples {
-				core.in = append(core.in, s.carry.Parts[:st.carry])
+				c.in = append(c.in, s.carry.Parts[:st.carry])
 			}
-			core.results = n.apply(core, st.answer, st.logits, samples, core.results)
+			c.results = n.apply(c, st.answer, st.logits, samples, c.results)
 		}
 		for j, s := range samples {
 			r := report{value: s.carry.Parts[st.carry]}
@@ -238,11 +239,11 @@ func (n *native) run(first, last int, samples []*Sample, answers bool) []exit.Sc
 				r.score = s.carry.Parts[st.carry+1]
 			}
 			if answered {
-				r.logits, scores[j] = core.results[j].Parts[0], exit.ScoresOf(core.results[j].Parts[0])
+				r.logits, scores[j] = c.results[j].Parts[0], exit.ScoresOf(c.results[j].Parts[0])
 			}
 			s.remember(r, true)
 			if answered {
-				core.results[j].drop()
+				c.results[j].drop()
 			}
 		}
 	}

@@ -26,16 +26,16 @@ func (s *Scheduler[S]) newCall(ctx context.Context, jobs int, deliver func(i int
 	c := &call[S]{ctx: ctx, deliver: deliver}
 	c.left.Store(int64(jobs) + 1)
 	if ctx.Done() != nil {
-		// No worker sleeps while samples wait, so none needs a wake-up to see this.
+		// While samples wait there is a worker, so none needs to be started to see this.
 		c.stop = context.AfterFunc(ctx, func() { s.sweepDue.Store(true) })
 	}
 	return c
 }
 
-// wait says that somebody waits for the call to end.
-func (c *call[S]) wait() {
+// wait says that somebody waits for the call of so many jobs to end.
+func (c *call[S]) wait(jobs int) {
 	c.ended = make(chan struct{})
-	c.lends = c.left.Load() == 1+1
+	c.lends = jobs == 1
 }
 
 // done counts n jobs as dealt with.

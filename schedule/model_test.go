@@ -62,6 +62,7 @@ type limits struct {
 type submission struct {
 	cancel  context.CancelFunc
 	members []*subject
+	ended   chan error // what TryDo returned
 }
 
 type machine struct {
@@ -151,13 +152,13 @@ func (m *machine) submit(t *rapid.T) {
 		call.members = append(call.members, s)
 		jobs = append(jobs, schedule.Job[*state]{State: m.net.enter(s.id, s.lane, s.scores...), Lane: s.lane, Rule: compiled, Deadline: s.deadline})
 	}
-	ended := make(chan error, 1)
+	call.ended = make(chan error, 1)
 	go func() {
-		ended <- m.sched.TryDo(ctx, jobs, func(i int, r schedule.Result[*state]) { m.deliver(call.members[i].id, r) })
+		call.ended <- m.sched.TryDo(ctx, jobs, func(i int, r schedule.Result[*state]) { m.deliver(call.members[i].id, r) })
 	}()
 	synctest.Wait()
 	select {
-	case err = <-ended: // refused: what got in is held up
+	case err = <-call.ended: // refused: what got in is held up
 	default:
 	}
 	if fits := m.inside()+len(jobs) <= m.capacity; fits != (err == nil) || !fits && !errors.Is(err, schedule.ErrFull) {
@@ -364,10 +365,16 @@ func (m *machine) end(t *rapid.T) {
 	}
 	m.stop()
 	for _, call := range m.calls {
+		given := false // up, some of it
 		for _, s := range call.members {
-			if got := m.got[s.id]; got == "" || strings.Contains(got, "again") {
+			got := m.got[s.id]
+			if got == "" || strings.Contains(got, "again") {
 				t.Fatalf("%s was not delivered once: %q", s.id, got)
 			}
+			given = given || got == context.Canceled.Error() || got == schedule.ErrClosed.Error()
+		}
+		if err := <-call.ended; given != (err != nil) {
+			t.Fatalf("a call returned %v, given up some of it: %t", err, given)
 		}
 	}
 	if err := m.net.check(); err != nil {

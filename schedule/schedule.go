@@ -30,8 +30,8 @@ type Segments[S any] interface {
 	// Workers is how many batches can run side by side, at least 1: the cores of a CPU that executes in the calling
 	// thread, 1 for an accelerator that runs one thing after another.
 	Workers() int
-	// Go runs a task, a worker of the scheduler, on another goroutine and does not wait for it. No more than Workers tasks are
-	// under way at a time.
+	// Go runs a task, a worker of the scheduler, on another goroutine. It is called with a lock held: it must neither run the task
+	// itself nor wait for others. No more than Workers tasks are under way, but for those that are about to end.
 	Go(task func())
 	// Run takes samples of one lane, at most its largest bucket, through the segments first to last: their states become
 	// those after it. It returns the scores of the exit there, one per sample, in order; no sample may leave on the way.

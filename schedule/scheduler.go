@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -98,7 +99,8 @@ func ascending(values []int) bool {
 // are delivered with its error.
 //
 // deliver runs on a worker's goroutine, one call at a time for one submission, while the worker's core waits: it must be
-// quick, and must not call Submit, Do or Close. Whatever it needs of the result's state it must read before it returns.
+// quick, and must not call Submit, Do or Close. The worker may be any caller of Do, so deliver must not wait for a lock that
+// such a caller holds. Whatever it needs of the result's state it must read before it returns.
 func (s *Scheduler[S]) Submit(ctx context.Context, jobs []Job[S], deliver func(i int, r Result[S])) (n int, err error) {
 	return s.admit(s.newCall(ctx, len(jobs), deliver), jobs)
 }
@@ -107,29 +109,29 @@ func (s *Scheduler[S]) Submit(ctx context.Context, jobs []Job[S], deliver func(i
 // than there is room. When ctx ends or the scheduler is closed, the rest are delivered with that error and Do returns
 // it. Other errors are in the results only. All states are released.
 //
-// Who asks for one sample while a worker is free is that worker until the sample has its answer: its own goroutine runs the
-// batches, and nobody has to be woken.
+// Who asks for one sample while a worker is free is that worker until the sample has its answer: its own goroutine runs
+// batches, so that nobody has to be woken. Where others ask as well, it may run a batch of theirs, and returns when that has ended.
 func (s *Scheduler[S]) Do(ctx context.Context, jobs []Job[S], deliver func(i int, r Result[S])) error {
 	c := s.newCall(ctx, len(jobs), deliver)
-	c.wait()
+	c.wait(len(jobs))
 	n, err := s.admit(c, jobs)
 	s.await(c)
-	for i := n; i < len(jobs); i++ {
-		s.segments.Release(jobs[i].State)
-		deliver(i, Result[S]{Err: err})
-	}
+	s.refuse(jobs, n, err, deliver)
 	return cmp.Or(err, c.dropped)
 }
 
-// TryDo is Do without waiting for room: with ErrFull or ErrClosed nothing is delivered, and all states are still the caller's.
+// TryDo is Do without waiting for room: where there is not enough for all jobs, it returns ErrFull, delivers nothing, and the
+// states are still the caller's.
 func (s *Scheduler[S]) TryDo(ctx context.Context, jobs []Job[S], deliver func(i int, r Result[S])) error {
 	if !s.room.TryAcquire(int64(len(jobs))) {
 		return fmt.Errorf("%w: no room for %d more samples, capacity is %d", ErrFull, len(jobs), s.capacity)
 	}
 	c := s.newCall(ctx, len(jobs), deliver)
-	c.wait()
-	if err := s.push(c, 0, jobs); err != nil {
+	c.wait(len(jobs))
+	err := s.push(c, 0, jobs)
+	if err != nil {
 		c.done(1 + len(jobs))
+		s.refuse(jobs, 0, err, deliver)
 		return err
 	}
 	c.done(1)
@@ -140,9 +142,30 @@ func (s *Scheduler[S]) TryDo(ctx context.Context, jobs []Job[S], deliver func(i 
 // await returns when the call has ended, and works for it where it can.
 func (s *Scheduler[S]) await(c *call[S]) {
 	if c.works {
-		s.work(c)
+		s.lend(c)
 	}
 	<-c.ended
+}
+
+// lend is work on the goroutine of a caller. What panics there must end the process as it does on any other worker's: a caller who
+// recovers, as an HTTP server does, would leave the scheduler without the worker, and whoever shared the batch without an answer.
+func (s *Scheduler[S]) lend(c *call[S]) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			text := fmt.Sprintf("%v\n\n%s", fault, debug.Stack())
+			go panic(text)
+			select {}
+		}
+	}()
+	s.work(c)
+}
+
+// refuse delivers an error for the jobs from n on, which did not get in, and releases their states.
+func (s *Scheduler[S]) refuse(jobs []Job[S], n int, err error, deliver func(i int, r Result[S])) {
+	for i := n; i < len(jobs); i++ {
+		s.segments.Release(jobs[i].State)
+		deliver(i, Result[S]{Err: err})
+	}
 }
 
 // Close ends the scheduler: from now on nothing is admitted. It waits until all samples inside are answered; when ctx

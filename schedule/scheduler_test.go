@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -203,14 +205,33 @@ func TestAfterClose(t *testing.T) {
 	if n, err := s.Submit(t.Context(), job, never); n != 0 || !errors.Is(err, schedule.ErrClosed) {
 		t.Errorf("Submit: %d, %v", n, err)
 	}
-	if err := s.TryDo(t.Context(), job, never); !errors.Is(err, schedule.ErrClosed) {
-		t.Error("TryDo:", err)
+	for _, do := range []func(context.Context, []schedule.Job[*state], func(int, schedule.Result[*state])) error{s.Do, s.TryDo} {
+		var got error
+		if err := do(t.Context(), job, func(_ int, r schedule.Result[*state]) { got = r.Err }); err != got || !errors.Is(err, schedule.ErrClosed) {
+			t.Errorf("%v, delivered %v", err, got)
+		}
+		job[0].State = net.enter("b", 0, 1)
 	}
-	var got error
-	if err := s.Do(t.Context(), job, func(_ int, r schedule.Result[*state]) { got = r.Err }); err != got || !errors.Is(err, schedule.ErrClosed) {
-		t.Errorf("Do: %v, delivered %v", err, got)
-	}
+	net.Release(job[0].State)
 	finished(t, s, net)
+}
+
+// What panics while a caller works ends the process, as on any other worker's goroutine, whatever that caller recovers from.
+func TestPanicEndsTheProcess(t *testing.T) {
+	const inner = "LAYARUN_TEST_PANIC"
+	if os.Getenv(inner) == "" {
+		again := exec.Command(os.Args[0], "-test.run=^TestPanicEndsTheProcess$")
+		again.Env = append(os.Environ(), inner+"=1")
+		if out, err := again.CombinedOutput(); err == nil || !strings.Contains(string(out), "panic: a bug") {
+			t.Errorf("the process ended with %v:\n%s", err, out)
+		}
+		return
+	}
+	net := &fake{depths: []int{3}, buckets: [][]int{{1}}}
+	s := start(t, net, 0)
+	defer func() { t.Log(recover()) }()
+	job := []schedule.Job[*state]{{State: net.enter("a", 0, 1)}}
+	t.Log(s.Do(t.Context(), job, func(int, schedule.Result[*state]) { panic("a bug") }))
 }
 
 // A stream of easy samples keeps segment 0 full for ever; one hard sample among them must get through every segment.
@@ -267,7 +288,13 @@ func TestManyCallers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	net := &fake{depths: depths, buckets: [][]int{{1, 2, 8}, {1, 3}}}
+	for _, workers := range []int{1, 3} {
+		manyCallers(t, rule, &fake{depths: depths, buckets: [][]int{{1, 2, 8}, {1, 3}}, workers: workers})
+	}
+}
+
+func manyCallers(t *testing.T, rule *schedule.Rule, net *fake) {
+	depths := net.depths
 	s := start(t, net, 16)
 	var wg sync.WaitGroup
 	for caller := range 8 {
@@ -276,7 +303,7 @@ func TestManyCallers(t *testing.T) {
 			for round := range 30 {
 				var jobs []schedule.Job[*state]
 				var wants []int
-				for i := range 1 + rng.IntN(12) {
+				for i := range 1 + rng.IntN(12)*rng.IntN(2) { // half of the calls have one job, and may work for it
 					exit := rng.IntN(3)
 					scores := make([]float64, 3)
 					scores[exit] = 1

@@ -24,7 +24,7 @@ type delivery[S any] struct {
 	lost   bool // unless Run failed and has done so
 }
 
-// start puts one more worker to work if samples wait that none of the others has come for yet.
+// start puts one more worker to work if samples wait and not all are at work.
 func (s *Scheduler[S]) start() {
 	if s.active < s.workers && s.queues.any() {
 		s.active++

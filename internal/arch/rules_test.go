@@ -19,8 +19,9 @@ type rule struct {
 
 var rules = []rule{
 	{"recover", outside("compile/guard.go", "layer/panics.go", "dataset/parquet.go", "eval/table.go",
-		"internal/kernel/team.go", "internal/kernel/team_test.go", "internal/kernel/rows_test.go"),
-		"panics of graph building become errors in compile/guard.go; others guard a Parquet library that panics on damaged files, and hand a helper's panic to its caller"},
+		"internal/kernel/team.go", "internal/kernel/team_test.go", "internal/kernel/rows_test.go", "schedule/scheduler.go", "schedule/scheduler_test.go"),
+		"panics of graph building become errors in compile/guard.go; others guard a Parquet library that panics on damaged files, hand a " +
+			"helper's panic to its caller, and let that of a caller who works end the process"},
 	{"time.Sleep", func(f file) bool { return !slices.Contains(f.imports, "testing/synctest") },
 		"wait for the event itself, or use the virtual clock of testing/synctest"},
 	{"os.Exit", outside("cmd/layarun/main.go", "benchmarks/"), "return an error; only the command ends the process"},

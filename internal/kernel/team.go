@@ -79,8 +79,8 @@ func (t *Team) Close() {
 func (t *Team) Go(task func()) {
 	t.mu.Lock()
 	t.tasks = append(t.tasks, task)
-	t.mu.Unlock()
 	t.waiting.Add(1)
+	t.mu.Unlock()
 	t.rouse()
 }
 
@@ -92,7 +92,7 @@ func (t *Team) rouse() {
 		if missing <= 0 {
 			return
 		}
-		if h.asleep.CompareAndSwap(true, false) {
+		if h.asleep.Load() && h.asleep.CompareAndSwap(true, false) {
 			h.wake <- struct{}{}
 			missing--
 		}
@@ -101,6 +101,9 @@ func (t *Team) rouse() {
 
 // next takes the first task; nil if there is none.
 func (t *Team) next() func() {
+	if t.waiting.Load() == 0 {
+		return nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.tasks) == 0 {
@@ -135,12 +138,13 @@ func (t *Team) Split(pieces int, each func(piece int)) {
 		j.shares[i].job = j
 		j.shares[i].rest.Store(uint64(pieces*i/len(j.shares)) | uint64(pieces*(i+1)/len(j.shares))<<32)
 	}
+	t.offered.Add(int32(idle)) // before the first can be taken
 	for place := range t.offers {
 		if len(j.places) < idle && t.offers[place].CompareAndSwap(nil, &j.shares[1+len(j.places)]) {
 			j.places = append(j.places, place)
 		}
 	}
-	t.offered.Add(int32(len(j.places)))
+	t.offered.Add(int32(len(j.places) - idle))
 	t.rouse()
 	j.shares[0].run(false)
 	taken := int32(0)
@@ -237,9 +241,9 @@ func (t *Team) serve(h *hand) {
 func (t *Team) look(h *hand) bool {
 	some := func() bool { return t.waiting.Load() > 0 || t.offered.Load() > 0 }
 	t.looking.Add(1)
-	await(patience, some)
+	came := await(patience, some)
 	t.looking.Add(-1)
-	if some() {
+	if came || some() {
 		return true
 	}
 	h.asleep.Store(true)
