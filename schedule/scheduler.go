@@ -109,8 +109,9 @@ func (s *Scheduler[S]) Submit(ctx context.Context, jobs []Job[S], deliver func(i
 // than there is room. When ctx ends or the scheduler is closed, the rest are delivered with that error and Do returns
 // it. Other errors are in the results only. All states are released.
 //
-// Who asks for one sample while a worker is free is that worker until the sample has its answer: its own goroutine runs
-// batches, so that nobody has to be woken. Where others ask as well, it may run a batch of theirs, and returns when that has ended.
+// Who asks for one sample while no worker is at work is one until the sample has its answer: its own goroutine runs batches, so
+// that nobody has to be woken. Where others come to ask as well, it may run a batch of theirs, and returns when that has ended. Not
+// so where others are at work: with eight callers who change places with workers, a perceptron answered 0.72 times as many samples.
 func (s *Scheduler[S]) Do(ctx context.Context, jobs []Job[S], deliver func(i int, r Result[S])) error {
 	c := s.newCall(ctx, len(jobs), deliver)
 	c.wait(len(jobs))
@@ -229,7 +230,7 @@ func (s *Scheduler[S]) push(c *call[S], first int, jobs []Job[S]) error {
 		s.expire(job.Deadline)
 	}
 	s.stats.In += int64(len(jobs))
-	if c.lends && s.active < s.workers {
+	if c.lends && s.active == 0 {
 		s.active++
 		c.works = true
 		return nil

@@ -216,6 +216,30 @@ func TestAfterClose(t *testing.T) {
 	finished(t, s, net)
 }
 
+// Where a worker is at work, one more is started for who asks for one sample: it does not run it itself.
+func TestSecondCallerWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := &fake{depths: []int{3}, buckets: [][]int{{1}}, workers: 2, finish: make(chan error)}
+		s := start(t, net, 0)
+		done := make(chan error)
+		for i := range 2 {
+			job := []schedule.Job[*state]{{State: net.enter(fmt.Sprint(i), 0, 1)}}
+			go func() { done <- s.Do(t.Context(), job, func(int, schedule.Result[*state]) {}) }()
+			synctest.Wait()
+			if n := net.tasks.Load(); int(n) != i {
+				t.Errorf("%d workers were started for %d callers, want one for all but the first", n, i+1)
+			}
+		}
+		for range 2 {
+			net.finish <- nil
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		finished(t, s, net)
+	})
+}
+
 // What panics while a caller works ends the process, as on any other worker's goroutine, whatever that caller recovers from.
 func TestPanicEndsTheProcess(t *testing.T) {
 	const inner = "LAYARUN_TEST_PANIC"
