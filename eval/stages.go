@@ -33,8 +33,7 @@ const (
 // or 0 if that is negative, shared out evenly over the places where the network was cut.
 //
 // Samples of sequences are timed lane by lane, those that are about as long as the mean of the lane, and the times weighed with
-// how frequent it is. A batch
-// is filled by taking samples again where there are too few.
+// how frequent it is. A batch is filled by taking samples again where there are too few.
 //
 // It is the time of the segments run one after another: of the work that exits make for the scheduler and of batches that
 // shrink where samples leave it knows nothing. At batch 1 there is none of the second.

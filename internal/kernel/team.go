@@ -174,21 +174,21 @@ func (s *share) run(helps bool) {
 			s.job.fault.Store(&text)
 		}
 	}()
-	for piece := s.take(false); piece >= 0; piece = s.take(false) {
+	for piece := s.next(); piece >= 0; piece = s.next() {
 		s.job.each(piece)
 		if helps && s.job.team.wanting() {
 			return
 		}
 	}
-	for i := range s.job.shares {
-		other := &s.job.shares[i]
-		for piece := other.take(true); piece >= 0; piece = other.take(true) {
-			s.job.each(piece)
-			if helps && s.job.team.wanting() {
-				return
-			}
-		}
+}
+
+// next takes the first piece that is left of the share or, where none is, the last of another; -1 if all are taken.
+func (s *share) next() int {
+	piece := s.take(false)
+	for i := 0; piece < 0 && i < len(s.job.shares); i++ {
+		piece = s.job.shares[i].take(true)
 	}
+	return piece
 }
 
 // wanting tells whether tasks wait for which nobody looks out.
